@@ -1,0 +1,43 @@
+# make reproduce [SCALE=quick] [DATA=folder] · make test · make ui · make lint · make bench
+
+SCALE ?= quick
+PYTHON ?= python3
+# An active environment is used as it is; otherwise .venv is made.
+ifdef VIRTUAL_ENV
+BIN := $(VIRTUAL_ENV)/bin
+else ifdef CONDA_PREFIX
+BIN := $(CONDA_PREFIX)/bin
+else
+BIN := .venv/bin
+endif
+ENV := $(BIN)/.gptbench-installed
+CONFIGFILE := config/$(if $(filter quick,$(SCALE)),config,$(SCALE)).yaml
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: reproduce test ui lint bench clean environment
+
+reproduce: $(ENV)
+	@snakemake --cores all --configfile $(CONFIGFILE) $(if $(DATA),--config data_root="$(abspath $(DATA))")
+
+test: $(ENV)
+	@python -m pytest
+
+ui: $(ENV)
+	@gptbench track ui
+
+lint: $(ENV)
+	@ruff check . && ruff format --check . && mypy && snakefmt --check Snakefile workflow && snakemake --lint
+
+bench: $(ENV)
+	@python benchmarks/run.py
+
+clean:
+	rm -rf results/$(SCALE)
+
+environment: $(ENV)
+
+$(ENV): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@

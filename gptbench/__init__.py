@@ -1,0 +1,1 @@
+"""gptbench: a reproducible benchmark and ablation pipeline for the GPT-1 paper."""

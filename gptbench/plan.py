@@ -1,0 +1,295 @@
+"""What a reproduction consists of: which jobs its studies need, and each job's settings.
+
+The workflow asks this module alone; nothing here touches a result.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gptbench.errors import UserError
+from gptbench.settings import (
+    Config,
+    CorpusJob,
+    EncodeJob,
+    Experiments,
+    FinetuneJob,
+    PretrainJob,
+    ReportJob,
+    Study,
+    TaskSpec,
+    TokenizerJob,
+    TransformerSettings,
+    Variant,
+    WorldJob,
+    ZeroshotJob,
+    load_experiments,
+    load_tasks,
+    nearest,
+    parse,
+)
+
+PROBE_SEED = 20180611
+
+
+@dataclass(frozen=True)
+class FinetuneRun:
+    """One fine-tuning run by the parts of its result's path."""
+
+    variant: str
+    task: str
+    pretrain_seed: int
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """Its folder below `results/<scale>/`."""
+        return (
+            f"finetune/{self.variant}/{self.task}/pre{self.pretrain_seed}-seed{self.seed}"
+        )
+
+
+class Plan:
+    """A scale's config, the tasks and the experiments, checked against each other."""
+
+    def __init__(
+        self, config: Config, tasks: dict[str, TaskSpec], experiments: Experiments
+    ) -> None:
+        self.config, self.tasks, self.experiments = config, tasks, experiments
+        for name in config.studies:
+            self._known("studies", name, experiments.studies)
+        for name, study in experiments.studies.items():
+            for task in [*study.tasks, *study.zeroshot]:
+                self._known(f"experiments.yaml: studies.{name}", task, tasks)
+        for name in config.limits.tasks:
+            self._known("limits.tasks", name, tasks)
+        for _, study in self.studies():
+            for model in [*study.models, *(self.variant(v).model for v in self.variants(study))]:
+                self._known("models", model, config.models)
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any], folder: Path, where: str = "config") -> Plan:
+        """Check a merged config and read `tasks.yaml` and `experiments.yaml` from `folder`."""
+        return cls(
+            parse(Config, dict(config), where),
+            load_tasks(folder / "tasks.yaml"),
+            load_experiments(folder / "experiments.yaml"),
+        )
+
+    @staticmethod
+    def _known(where: str, name: str, names: Mapping[str, Any]) -> None:
+        if name not in names:
+            raise UserError(f"{where}: `{name}` is not defined{nearest(name, names)}")
+
+    # What is there to do. -------------------------------------------------------------------
+
+    @property
+    def root(self) -> Path:
+        """Where this scale's results lie."""
+        return Path("results") / self.config.scale
+
+    @property
+    def data_root(self) -> Path:
+        """The folder that the data sets and the books are read from."""
+        return self.root / "world" if self.config.synthetic else Path(self.config.data_root or "")
+
+    def studies(self) -> Iterator[tuple[str, Study]]:
+        """The studies that the config asks for."""
+        return ((name, self.experiments.studies[name]) for name in self.config.studies)
+
+    def variants(self, study: Study) -> list[str]:
+        """A study's variants, with `transfer-*` spelled out."""
+        names = []
+        for name in study.variants:
+            if name != "transfer-*":
+                names.append(name)
+                continue
+            backbone = self.config.models["transformer"].backbone
+            names += [f"transfer-{n}" for n in range(backbone.n_layer)]
+        return names
+
+    def variant(self, name: str) -> Variant:
+        """A variant by name; `transfer-<n>` is made from `full`."""
+        variants = self.experiments.variants
+        head, _, layers = name.rpartition("-")
+        if head == "transfer" and layers.isdigit():
+            return Variant(
+                title=f"{layers} layers transferred",
+                model=variants["full"].model,
+                transfer_layers=int(layers),
+            )
+        self._known("experiments.yaml: variants", name, variants)
+        return variants[name]
+
+    def runs(self, study: str | None = None) -> list[FinetuneRun]:
+        """All fine-tuning runs of the config's studies, or of one, each once."""
+        found = {
+            FinetuneRun(variant, task, p, k)
+            for name, each in self.studies()
+            if study in (None, name)
+            for variant in self.variants(each)
+            for task in each.tasks
+            for p in self.config.pretrain_seeds
+            for k in self.config.finetune_seeds
+        }
+        return sorted(found, key=lambda r: (r.task, r.variant, r.pretrain_seed, r.seed))
+
+    def task_files(self, task: str) -> list[Path]:
+        """The files that a data set is read from, each once."""
+        names = dict.fromkeys(name.partition(":")[0] for name in self.tasks[task].files.values())
+        return [self.data_root / name for name in names]
+
+    def check_data(self) -> None:
+        """Raise `UserError` for the first file of real data that is missing."""
+        if self.config.synthetic:
+            return
+        if not self.data_root.is_dir():
+            raise UserError(f"{self.data_root}: no such folder; give DATA=folder with the data sets")
+        for split in ("train", "validation"):
+            folder = self.data_root / "books" / split
+            if not folder.is_dir() or not any(folder.iterdir()):
+                raise UserError(f"{folder}: no books; put one plain-text file a book there")
+        for task in self.task_names():
+            for path in self.task_files(task):
+                if not path.is_file():
+                    home = self.tasks[task].home
+                    raise UserError(f"{path}: missing file of {task}; fetch it from {home}")
+
+    def task_names(self) -> list[str]:
+        """The tasks that are fine-tuned or scored zero-shot."""
+        return sorted(
+            {run.task for run in self.runs()} | set(self.zeroshot_tasks()), key=list(self.tasks).index
+        )
+
+    def zeroshot_tasks(self, study: str | None = None) -> list[str]:
+        """The tasks that are scored without fine-tuning."""
+        return sorted(
+            {t for n, s in self.studies() if study in (None, n) for t in s.zeroshot},
+            key=list(self.tasks).index,
+        )
+
+    def zeroshot_models(self, study: str | None = None) -> list[tuple[str, int]]:
+        """The (model, pre-training seed) pairs that are scored without fine-tuning."""
+        models = {m for n, s in self.studies() if study in (None, n) for m in s.models}
+        return [(m, p) for m in sorted(models) for p in self.config.pretrain_seeds]
+
+    def pretrained(self) -> list[tuple[str, int]]:
+        """The (model, pre-training seed) pairs that have to be pre-trained."""
+        needed = {
+            (self.variant(r.variant).model, r.pretrain_seed)
+            for r in self.runs()
+            if self.variant(r.variant).pretrained
+        }
+        return sorted(needed | set(self.zeroshot_models()))
+
+    # The jobs. ------------------------------------------------------------------------------
+
+    def world_job(self) -> WorldJob:
+        """Write the embedded world."""
+        if self.config.world is None:
+            raise UserError("config: this scale has no embedded world (key `world` is null)")
+        return WorldJob(world=self.config.world)
+
+    def tokenizer_job(self) -> TokenizerJob:
+        """Train (or import) the tokenizer."""
+        return TokenizerJob(tokenizer=self.config.tokenizer)
+
+    def corpus_job(self) -> CorpusJob:
+        """Turn the books into token shards."""
+        return CorpusJob(corpus=self.config.corpus)
+
+    def encode_job(self, task: str) -> EncodeJob:
+        """Parse and encode one data set."""
+        limits = self.config.limits
+        zeroshot = task in self.zeroshot_tasks()
+        return EncodeJob(
+            task=self.tasks[task].model_copy(update={"title": task}),
+            n_ctx=self.config.n_ctx,
+            limits=limits.tasks.get(task, limits.default),
+            seed=limits.seed,
+            zeroshot=zeroshot,
+            zeroshot_rows=limits.zeroshot if zeroshot else None,
+        )
+
+    def pretrain_job(self, model: str, seed: int) -> PretrainJob:
+        """Pre-train one model with one seed."""
+        settings = self.config.models[model]
+        return PretrainJob(
+            model=model,
+            backbone=settings.backbone,
+            pretrain=settings.pretrain,
+            n_ctx=self.config.n_ctx,
+            seed=seed,
+        )
+
+    def finetune_job(self, run: FinetuneRun) -> FinetuneJob:
+        """Fine-tune and score one run."""
+        config, variant = self.config, self.variant(run.variant)
+        backbone = config.models[variant.model].backbone
+        layers = variant.transfer_layers
+        if layers is not None and not (
+            isinstance(backbone, TransformerSettings) and layers <= backbone.n_layer
+        ):
+            raise UserError(f"variant {run.variant}: {variant.model} has no {layers} layers to copy")
+        return FinetuneJob(
+            variant=run.variant,
+            model=variant.model,
+            backbone=backbone,
+            n_ctx=config.n_ctx,
+            pretrained=variant.pretrained,
+            transfer_layers=layers,
+            lm_coef=config.lm_coef if variant.lm_coef is None else variant.lm_coef,
+            finetune=config.finetune,
+            task=bare(self.tasks[run.task]),
+            score_train=any(
+                s.score_train and run.variant in self.variants(s) and run.task in s.tasks
+                for _, s in self.studies()
+            ),
+            keep=config.keep == "all"
+            or (
+                config.keep == "first-seed"
+                and run.seed == config.finetune_seeds[0]
+                and run.pretrain_seed == config.pretrain_seeds[0]
+            ),
+            pretrain_seed=run.pretrain_seed,
+            seed=run.seed,
+        )
+
+    def zeroshot_job(self, model: str, seed: int) -> ZeroshotJob:
+        """Score all checkpoints of one pre-trained model without fine-tuning."""
+        return ZeroshotJob(
+            model=model,
+            backbone=self.config.models[model].backbone,
+            n_ctx=self.config.n_ctx,
+            seed=seed,
+            tasks=[bare(self.tasks[name]) for name in self.zeroshot_tasks()],
+            probe_seed=PROBE_SEED if self.config.synthetic else None,
+        )
+
+    def report_job(self) -> ReportJob:
+        """Everything that the report names."""
+        return ReportJob(config=self.config, tasks=self.tasks, experiments=self.experiments)
+
+
+def workflow_plan(config: Mapping[str, Any], folder: Path) -> Plan:
+    """The plan of the Snakefile's merged config; a mistake ends Snakemake with one line."""
+    try:
+        plan = Plan.read(config, folder)
+        plan.check_data()
+    except UserError as error:
+        sys.exit(f"gptbench: {error}")
+    return plan
+
+
+def bare(task: TaskSpec) -> TaskSpec:
+    """A task without what training never reads, so that a new title re-runs the report alone."""
+    return task.model_copy(
+        update={
+            "title": task.name, "home": "", "official": {}, "files": {}, "columns": {},
+            "paper_split": "",
+        }
+    )

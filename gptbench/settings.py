@@ -1,0 +1,422 @@
+"""The typed settings of every stage; `workflow/schemas/` is generated from here.
+
+A *scale* is one complete config file (`Config`). A *job* is what one rule hands to one
+command: just the settings that the job uses, as one canonical JSON string
+(`to_json`), so that Snakemake re-runs exactly the jobs whose settings changed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gptbench.errors import UserError
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces; equal settings give equal strings."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "--settings") -> Self:
+        """Parse a job's settings; raises `UserError` with the key and the reason."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: not JSON ({error})") from None
+        return parse(cls, data, where)
+
+
+class WorldSettings(Settings):
+    """The embedded synthetic world (`gptbench/data/world`)."""
+
+    seed: Natural
+    books_train: Positive
+    books_validation: Positive
+    words_per_book: Positive
+    train_rows: Positive
+    eval_rows: Positive
+
+
+class TokenizerSettings(Settings):
+    """Byte-pair encoding: the paper trains 40,000 merges on BooksCorpus (section 4.1)."""
+
+    merges: Positive
+    min_frequency: Positive = 2
+    vocab_file: str | None = None
+    merges_file: str | None = None
+
+
+class CorpusSettings(Settings):
+    """From books to token shards."""
+
+    shard_tokens: Positive = 50_000_000
+    workers: Positive = 2
+
+
+class TransformerSettings(Settings):
+    """GPT-1's decoder (section 3.1 and 4.1); `n_inner` is 4 x `n_embd` unless given.
+
+    `init_std` is the paper's 0.02, or `fan_in` for 1 / sqrt(fan-in).
+    """
+
+    kind: Literal["transformer"]
+    n_layer: Positive
+    n_embd: Positive
+    n_head: Positive
+    n_inner: Positive | None = None
+    embd_dropout: Fraction
+    attn_dropout: Fraction
+    resid_dropout: Fraction
+    init_std: Rate | Literal["fan_in"]
+    embd_std: Rate
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.n_embd % self.n_head:
+            raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
+        return self
+
+
+class LstmSettings(Settings):
+    """The LSTM of table 5: one layer, 2,048 units in the paper."""
+
+    kind: Literal["lstm"]
+    n_layer: Positive
+    n_embd: Positive
+    n_hidden: Positive
+    embd_dropout: Fraction
+    output_dropout: Fraction
+    init_std: Rate | Literal["fan_in"]
+    embd_std: Rate
+
+
+Backbone = Annotated[TransformerSettings | LstmSettings, Field(discriminator="kind")]
+
+
+class PretrainSettings(Settings):
+    """L1 with Adam, warm-up and cosine (section 4.1). One of `steps` and `epochs` is given."""
+
+    steps: Positive | None
+    epochs: Positive | None
+    batch_size: Positive
+    micro_batch: Positive | None = None
+    window_start: Literal["anywhere", "line"]
+    lr: Rate
+    warmup_steps: Natural
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip: Rate
+    checkpoints: Positive
+    validation_tokens: Positive
+    threads: Positive = 1
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give exactly one of steps and epochs")
+        return self
+
+
+class ModelSettings(Settings):
+    """A model: a backbone and how it is pre-trained."""
+
+    backbone: Backbone
+    pretrain: PretrainSettings
+
+
+class FinetuneSettings(Settings):
+    """L3 = L2 + lm_coef L1 on labelled data (sections 3.2 and 4.1)."""
+
+    epochs: Positive
+    batch_size: Positive
+    lr: Rate
+    warmup: Fraction
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip: Rate
+    classifier_dropout: Fraction
+    dropout: Fraction | None
+    special_init: Rate | Literal["match"]
+    lm_on_special: bool
+    threads: Positive = 1
+
+
+class RowLimits(Settings):
+    """How many rows of a split are used at most; null is all of them."""
+
+    train: Positive | None
+    eval: Positive | None
+
+
+class LimitSettings(Settings):
+    """Subsets of the data sets, drawn with `seed`; `tasks` overrides the default by task."""
+
+    seed: Natural
+    default: RowLimits
+    tasks: dict[str, RowLimits] = {}
+    zeroshot: Positive | None
+
+
+S = TypeVar("S", bound="Settings")
+Scale = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+class Config(Settings):
+    """One scale: everything that a reproduction needs besides tasks and experiments."""
+
+    scale: Scale
+    title: str
+    source: Literal["world", "folder"]
+    data_root: str | None
+    world: WorldSettings | None
+    tokenizer: TokenizerSettings
+    corpus: CorpusSettings
+    n_ctx: Annotated[int, Field(ge=16)]
+    models: dict[str, ModelSettings]
+    lm_coef: Annotated[float, Field(ge=0)]
+    finetune: FinetuneSettings
+    limits: LimitSettings
+    pretrain_seeds: Annotated[list[Natural], Field(min_length=1)]
+    finetune_seeds: Annotated[list[Natural], Field(min_length=1)]
+    studies: list[str]
+    keep: Literal["none", "first-seed", "all"]
+    tracking_uri: str | None
+    notes: list[str] = []
+
+    @model_validator(mode="after")
+    def _source_is_whole(self) -> Self:
+        if self.source == "world" and self.world is None:
+            raise ValueError("source is `world`, so the key `world` is needed")
+        if self.source == "folder" and not self.data_root:
+            raise ValueError(
+                "source is `folder`, so data_root is needed "
+                "(make reproduce SCALE=... DATA=folder, or --config data_root=folder)"
+            )
+        return self
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the data is the embedded world: never comparable with the paper."""
+        return self.source == "world"
+
+
+class TaskSpec(Settings):
+    """A data set: an entry of `config/tasks.yaml`.
+
+    `files` names the files of each split, relative to the data root; `scored` names each
+    reported score and the splits it joins. `columns` are header names, or column numbers
+    where the file has no header. `labels` lists the classes in order; a regression has a
+    `range` instead. `choice` tasks have neither.
+    """
+
+    name: str
+    title: str
+    kind: Literal[
+        "natural language inference", "question answering", "sentence similarity",
+        "classification", "pronoun resolution",
+    ]
+    format: Literal["single", "pair", "similarity", "choice"]
+    parser: Literal["tsv", "jsonl", "race", "story_cloze", "dprd"]
+    columns: dict[str, str | int] = {}
+    labels: list[str] | None = None
+    range: tuple[float, float] | None = None
+    files: dict[str, str]
+    train: str = "train"
+    scored: dict[str, list[str]]
+    metrics: Annotated[list[str], Field(min_length=1)]
+    official: dict[str, int] = {}
+    paper_split: str
+    version: Positive = 1
+    home: str
+
+
+class Variant(Settings):
+    """A model and how it is fine-tuned: an entry of `config/experiments.yaml`.
+
+    `transfer_layers` null copies all; n copies the embeddings and the first n blocks.
+    """
+
+    title: str
+    model: str
+    pretrained: bool = True
+    lm_coef: Annotated[float, Field(ge=0)] | None = None
+    transfer_layers: Natural | None = None
+
+
+class Study(Settings):
+    """What a table or figure needs: variants x tasks to fine-tune, models to score zero-shot.
+
+    The variant `transfer-*` stands for every n from 0 to the backbone's layers minus one
+    (all layers are the variant `full`).
+    """
+
+    title: str
+    variants: list[str] = []
+    tasks: list[str] = []
+    models: list[str] = []
+    zeroshot: list[str] = []
+    score_train: bool = False
+
+
+class Experiments(Settings):
+    """`config/experiments.yaml`."""
+
+    variants: dict[str, Variant]
+    studies: dict[str, Study]
+
+
+# What single jobs are given. -----------------------------------------------------------------
+
+
+class WorldJob(Settings):
+    world: WorldSettings
+
+
+class TokenizerJob(Settings):
+    tokenizer: TokenizerSettings
+
+
+class CorpusJob(Settings):
+    corpus: CorpusSettings
+
+
+class EncodeJob(Settings):
+    """Parse, check and encode one task for a context of `n_ctx`."""
+
+    task: TaskSpec
+    n_ctx: int
+    limits: RowLimits
+    seed: int
+    zeroshot: bool
+    zeroshot_rows: int | None
+
+
+class PretrainJob(Settings):
+    model: str
+    backbone: Backbone
+    pretrain: PretrainSettings
+    n_ctx: int
+    seed: int
+
+
+class FinetuneJob(Settings):
+    """One run: one variant, task, pre-training seed and fine-tuning seed."""
+
+    variant: str
+    model: str
+    backbone: Backbone
+    n_ctx: int
+    pretrained: bool
+    transfer_layers: int | None
+    lm_coef: float
+    finetune: FinetuneSettings
+    task: TaskSpec
+    score_train: bool
+    keep: bool
+    pretrain_seed: int
+    seed: int
+
+
+class ZeroshotJob(Settings):
+    model: str
+    backbone: Backbone
+    n_ctx: int
+    seed: int
+    tasks: list[TaskSpec]
+    probe_seed: int | None
+
+
+class ReportJob(Settings):
+    config: Config
+    tasks: dict[str, TaskSpec]
+    experiments: Experiments
+
+
+# Reading and explaining. ---------------------------------------------------------------------
+
+
+def parse(cls: type[S], data: Any, where: str) -> S:
+    """Validate `data`; raises `UserError`: the file, the key, the reason, the nearest right key."""
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        raise UserError(f"{where}: {explain(cls, error)}") from None
+
+
+def explain(cls: type[BaseModel], error: ValidationError) -> str:
+    """The first fault of a validation error in one line."""
+    fault = error.errors()[0]
+    path = [str(part) for part in fault["loc"] if part not in ("transformer", "lstm")]
+    if fault["loc"][-1:] and str(fault["loc"][-1]) in ("transformer", "lstm"):
+        path = [str(part) for part in fault["loc"]]
+    key = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        known = sorted(_all_keys(cls))
+        return f"unknown key `{key}`{nearest(path[-1], known)}"
+    if fault["type"] == "missing":
+        return f"key `{key}` is missing"
+    reason = fault["msg"].removeprefix("Value error, ")
+    return f"key `{key}`: {reason} (got {fault['input']!r:.80})" if key else reason
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`; did you mean ...?` with the nearest right name, or nothing."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _all_keys(cls: type[BaseModel]) -> set[str]:
+    keys: set[str] = set()
+    for schema in [cls.model_json_schema()]:
+        for part in [schema, *schema.get("$defs", {}).values()]:
+            keys.update(part.get("properties", {}))
+    return keys
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file as data; raises `UserError` naming the file and the line."""
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: not YAML ({getattr(error, 'problem', error)})") from None
+
+
+def load_tasks(path: Path) -> dict[str, TaskSpec]:
+    """The data sets of `config/tasks.yaml` by name."""
+    return {
+        name: parse(TaskSpec, {"name": name, **entry}, f"{path}: {name}")
+        for name, entry in read_yaml(path).items()
+    }
+
+
+def load_experiments(path: Path) -> Experiments:
+    """Variants and studies of `config/experiments.yaml`."""
+    return parse(Experiments, read_yaml(path), str(path))
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """JSON schemas by file name, as kept in `workflow/schemas/`."""
+    return {
+        "config.schema.json": Config.model_json_schema(),
+        "task.schema.json": TaskSpec.model_json_schema(),
+        "experiments.schema.json": Experiments.model_json_schema(),
+    }

@@ -1,0 +1,92 @@
+# Paths and targets that the stages share.
+
+import os
+
+from gptbench.plan import FinetuneRun
+
+ROOT = str(plan.root)
+DATA = str(plan.data_root)
+
+
+wildcard_constraints:
+    model=r"[a-z0-9-]+",
+    variant=r"[a-z0-9-]+",
+    task=r"[a-z0-9_]+",
+    p=r"\d+",
+    k=r"\d+",
+
+
+def out(wildcards, output):
+    """The folder of a rule's outputs."""
+    return str(Path(output[0]).parent)
+
+
+def folder(name):
+    """The folder of the input `name`."""
+    return lambda wildcards, input: str(Path(input[name]).parent) if input[name] else ""
+
+
+def run_outputs(runs):
+    """The metrics of fine-tuning runs."""
+    return [f"{ROOT}/{run.path}/metrics.json" for run in runs]
+
+
+def zeroshot_outputs(study=None):
+    """The scores of the zero-shot study."""
+    return [f"{ROOT}/zeroshot/{m}/seed{p}/metrics.json" for m, p in plan.zeroshot_models(study)]
+
+
+def study_inputs(study):
+    """What one table or figure needs."""
+    return run_outputs(plan.runs(study)) + zeroshot_outputs(study)
+
+
+def book_files():
+    """The books by path: what the tokenizer and the corpus are made of."""
+    if plan.config.world is not None:
+        counts = {
+            "train": plan.config.world.books_train,
+            "validation": plan.config.world.books_validation,
+        }
+        return [
+            f"{DATA}/books/{split}/book-{n:04d}.txt"
+            for split, count in counts.items()
+            for n in range(count)
+        ]
+    return sorted(str(path) for path in Path(DATA, "books").glob("*/*") if path.is_file())
+
+
+def task_files(task):
+    """The files of one data set."""
+    return [str(path) for path in plan.task_files(task)]
+
+
+def this_run(wildcards):
+    """The run that the wildcards name."""
+    return FinetuneRun(wildcards.variant, wildcards.task, int(wildcards.p), int(wildcards.k))
+
+
+def pretrained_model(wildcards):
+    """The variant's pre-trained weights; none for one that starts from scratch."""
+    variant = plan.variant(wildcards.variant)
+    if not variant.pretrained:
+        return []
+    return f"{ROOT}/pretrain/{variant.model}/seed{wildcards.p}/model.safetensors"
+
+
+for study in plan.config.studies:
+
+    rule:
+        name:
+            study
+        input:
+            study_inputs(study),
+
+
+for task in sorted({run.task for run in plan.runs()}):
+
+    rule:
+        name:
+            task
+        input:
+            run_outputs([run for run in plan.runs() if run.task == task]),

@@ -1,0 +1,23 @@
+# The books as memory-mapped token shards.
+
+
+rule corpus:
+    input:
+        books=book_files(),
+        tokenizer=f"{ROOT}/tokenizer/manifest.json",
+    output:
+        f"{ROOT}/corpus/index.json",
+        f"{ROOT}/corpus/manifest.json",
+    log:
+        f"{ROOT}/logs/corpus.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.config.corpus.workers
+    params:
+        settings=lambda wildcards: plan.corpus_job().to_json(),
+        books=lambda wildcards, input: os.path.commonpath(input.books),
+        tokenizer=folder("tokenizer"),
+        out=out,
+    shell:
+        "gptbench --log {log:q} corpus --settings {params.settings:q} --books {params.books:q}"
+        " --tokenizer {params.tokenizer:q} --out {params.out:q}"

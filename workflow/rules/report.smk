@@ -1,0 +1,30 @@
+# Tables 1 to 5, figure 2 and the page.
+
+
+rule report:
+    input:
+        runs=run_outputs(plan.runs()),
+        zeroshot=zeroshot_outputs(),
+        facts=[f"{ROOT}/tasks/{task}/facts.json" for task in plan.task_names()],
+        pretrain=[f"{ROOT}/pretrain/{m}/seed{p}/metrics.json" for m, p in plan.pretrained()],
+        gates=[f"{ROOT}/world-gates.json"] if plan.config.synthetic else [],
+    output:
+        page=f"{ROOT}/report/index.html",
+        scores=f"{ROOT}/report/scores.csv",
+        tables=[
+            f"{ROOT}/report/tables/table{n}.{e}" for n in range(1, 6) for e in ("csv", "md", "tex")
+        ],
+        figures=[
+            f"{ROOT}/report/figures/figure2_{side}.{e}"
+            for side in ("left", "right")
+            for e in ("svg", "png")
+        ],
+    log:
+        f"{ROOT}/logs/report.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=lambda wildcards: plan.report_job().to_json(),
+        results=lambda wildcards, output: str(Path(output.page).parents[1]),
+    shell:
+        "gptbench --log {log:q} report --settings {params.settings:q} --results {params.results:q}"

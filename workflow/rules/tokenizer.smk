@@ -1,0 +1,22 @@
+# Byte-pair encoding, trained on the training books (section 4.1).
+
+
+rule tokenizer:
+    input:
+        books=book_files(),
+    output:
+        f"{ROOT}/tokenizer/encoder.json",
+        f"{ROOT}/tokenizer/merges.txt",
+        f"{ROOT}/tokenizer/manifest.json",
+    log:
+        f"{ROOT}/logs/tokenizer.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.config.corpus.workers
+    params:
+        settings=lambda wildcards: plan.tokenizer_job().to_json(),
+        books=lambda wildcards, input: os.path.commonpath(input.books),
+        out=out,
+    shell:
+        "gptbench --log {log:q} tokenizer train --settings {params.settings:q}"
+        " --books {params.books:q} --out {params.out:q}"
