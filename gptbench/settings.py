@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -361,12 +361,9 @@ def parse(cls: type[S], data: Any, where: str) -> S:
 def explain(cls: type[BaseModel], error: ValidationError) -> str:
     """The first fault of a validation error in one line."""
     fault = error.errors()[0]
-    path = [str(part) for part in fault["loc"] if part not in ("transformer", "lstm")]
-    if fault["loc"][-1:] and str(fault["loc"][-1]) in ("transformer", "lstm"):
-        path = [str(part) for part in fault["loc"]]
+    path, known = _walk(cls, fault["loc"])
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        known = sorted(_all_keys(cls))
         return f"unknown key `{key}`{nearest(path[-1], known)}"
     if fault["type"] == "missing":
         return f"key `{key}` is missing"
@@ -380,12 +377,24 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean `{near[0]}`?" if near else ""
 
 
-def _all_keys(cls: type[BaseModel]) -> set[str]:
-    keys: set[str] = set()
-    for schema in [cls.model_json_schema()]:
-        for part in [schema, *schema.get("$defs", {}).values()]:
-            keys.update(part.get("properties", {}))
-    return keys
+def _walk(cls: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str], list[str]]:
+    """The keys on the way to a fault, as the file has them, and those known at its place."""
+    root = cls.model_json_schema()
+    here: dict[str, Any] = root
+    path: list[str] = []
+    known: list[str] = []
+    for part in map(str, location):
+        here = root["$defs"][here["$ref"].rsplit("/", 1)[1]] if "$ref" in here else here
+        tags = here.get("discriminator", {}).get("mapping", {})
+        if part in tags:  # pydantic puts the tag of a union into the location
+            here = {"$ref": tags[part]}
+            continue
+        known = list(here.get("properties", {}))
+        path.append(part)
+        inside = here.get("properties", {}).get(part) or here.get("additionalProperties") or {}
+        here = inside if isinstance(inside, dict) else {}
+        here = next((each for each in here.get("anyOf", []) if "$ref" in each), here)
+    return path, known
 
 
 def read_yaml(path: Path) -> Any:

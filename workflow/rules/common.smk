@@ -23,7 +23,12 @@ def out(wildcards, output):
 
 def folder(name):
     """The folder of the input `name`."""
-    return lambda wildcards, input: str(Path(input[name]).parent) if input[name] else ""
+    return lambda wildcards, input: str(Path(input[name]).parent)
+
+
+def option(word, name):
+    """A command line option with the folder of the input `name`; nothing where it is empty."""
+    return lambda wildcards, input: [word, str(Path(input[name]).parent)] if input[name] else []
 
 
 def run_outputs(runs):

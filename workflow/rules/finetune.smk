@@ -17,8 +17,8 @@ rule finetune:
     params:
         settings=lambda wildcards: plan.finetune_job(this_run(wildcards)).to_json(),
         task=folder("task"),
-        pretrained=folder("model"),
+        pretrained=option("--pretrained", "model"),
         out=out,
     shell:
         "gptbench --log {log:q} finetune --settings {params.settings:q} --task {params.task:q}"
-        " --pretrained {params.pretrained:q} --out {params.out:q}"
+        " {params.pretrained:q} --out {params.out:q}"

@@ -1,0 +1,363 @@
+"""Word-internal byte-pair encoding, as released with the paper (paper.md, "Tokenizer").
+
+A word is a sequence of symbols, one a character, `</w>` attached to the last. Merges are
+applied in the order in which they were learnt and never cross words. A vocabulary is
+`encoder.json` (symbol -> id, `<unk>` is 0) and `merges.txt` (a version line, then one merge a
+line), the form of the released files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+from gptbench.artifacts import MANIFEST, Run, digest, file_digest, read_json, write_text
+from gptbench.data import text as texts
+from gptbench.data.books import book_files, count_chunks, digest_of
+from gptbench.errors import UserError
+from gptbench.settings import TokenizerJob, TokenizerSettings
+
+END = "</w>"
+NEWLINE = "\n" + END
+UNKNOWN = "<unk>"
+ENCODER = "encoder.json"
+MERGES = "merges.txt"
+SPECIAL = ("<start>", "<delimiter>", "<classify>")
+CACHE_ENTRIES = 1_000_000
+_PRIVATE = 0xF0000  # the first code point of a private-use plane with room for any alphabet
+
+Merge = tuple[str, str]
+
+
+class Tokenizer:
+    """Encode text to ids and back.
+
+    Parameters
+    ----------
+    encoder : dict from symbol to id; ids run from 0 without gaps, `<unk>` is 0 and the line
+        break symbol is present.
+    merges : pairs of symbols in the order in which they are applied.
+
+    The three special tokens of fine-tuning come after the vocabulary: `start`, `delimiter`,
+    `classify` = `vocab_size` + 0, 1, 2.
+    """
+
+    def __init__(self, encoder: dict[str, int], merges: Sequence[Merge]) -> None:
+        _check(encoder, merges)
+        self.encoder = encoder
+        self.merges = list(merges)
+        self.vocab_size = len(encoder)
+        self.newline = encoder[NEWLINE]
+        self.start, self.delimiter, self.classify = (self.vocab_size + i for i in range(3))
+        self._ranks = {merge: rank for rank, merge in enumerate(self.merges)}
+        self._chunks = _Cache(self._encode_chunk)
+        self._pieces = _Cache(self._encode_piece)
+        self._words = _Cache(self._encode_word)
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the vocabulary and the merges: equal ids, equal encodings."""
+        return digest(_encoder_json(self.encoder), _merges_text(self.merges))
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """Read a folder written by `save`; raises `UserError` where it is missing or broken."""
+        return read_files(folder / ENCODER, folder / MERGES)
+
+    def save(self, folder: Path) -> None:
+        """Write `encoder.json` and `merges.txt`, each whole or not at all."""
+        write_text(folder / MERGES, _merges_text(self.merges))
+        write_text(folder / ENCODER, _encoder_json(self.encoder) + "\n")
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of raw text; symbols outside the vocabulary become 0."""
+        ids: list[int] = []
+        for line in texts.lines(text):
+            if ids:
+                ids.append(self.newline)
+            ids.extend(chain.from_iterable(map(self._chunks.__getitem__, line)))
+        return ids
+
+    # Text repeats itself: what is found out about a chunk, its pieces and its words is kept,
+    # up to a bound on all three together.
+
+    def _encode_chunk(self, chunk: str) -> tuple[int, ...]:
+        if len(self._chunks) + len(self._pieces) + len(self._words) >= CACHE_ENTRIES:
+            self.forget()
+        return tuple(i for piece in texts.pieces(chunk) for i in self._pieces[piece])
+
+    def _encode_piece(self, piece: str) -> tuple[int, ...]:
+        return tuple(i for word in texts.piece_words(piece) for i in self._words[word])
+
+    def _encode_word(self, word: str) -> tuple[int, ...]:
+        return tuple(self.encoder.get(symbol, 0) for symbol in self.symbols(word))
+
+    def forget(self) -> None:
+        """Empty the caches: memory stays bounded whatever is encoded."""
+        for cached in (self._chunks, self._pieces, self._words):
+            cached.clear()
+        texts.forget()
+
+    def symbols(self, word: str) -> list[str]:
+        """The symbols of one lower-case word after all merges that apply.
+
+        Of the pairs present the one learnt first is merged, everywhere in the word, until
+        none is left.
+        """
+        symbols = _characters(word)
+        ranks, none = self._ranks, len(self._ranks)
+        while len(symbols) > 1:
+            pairs = pairwise(symbols)
+            best = min(pairs, key=lambda pair: ranks.get(pair, none))
+            if best not in ranks:
+                break
+            symbols = _merge(symbols, best)
+        return symbols
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The symbol of every id, the three special tokens included."""
+        return [*sorted(self.encoder, key=self.encoder.__getitem__), *SPECIAL]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids: words with one space between them, lines without spaces at their ends.
+
+        Raises `UserError` for an id that does not exist.
+        """
+        out: list[str] = []
+        for i in ids:
+            if not 0 <= i < len(self.names):
+                raise UserError(f"id {i}: ids run from 0 to {len(self.names) - 1}")
+            name = self.names[i]
+            out.append(name.replace(END, " ") if i < self.vocab_size else name + " ")
+        lines = "".join(out).split("\n")
+        return "\n".join(line.strip(" ") for line in lines)
+
+
+class _Cache(dict[str, tuple[int, ...]]):
+    """A dictionary that fills itself by `function`."""
+
+    def __init__(self, function: Callable[[str], tuple[int, ...]]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, key: str) -> tuple[int, ...]:
+        self[key] = found = self._function(key)
+        return found
+
+
+def _characters(word: str) -> list[str]:
+    """The symbols before any merge: characters, `</w>` attached to the last."""
+    return [*word[:-1], word[-1] + END] if word else []
+
+
+def _merge(symbols: list[str], pair: Merge) -> list[str]:
+    """`symbols` with every occurrence of `pair`, from left to right, made one symbol."""
+    merged: list[str] = []
+    i = 0
+    while i < len(symbols):
+        if symbols[i] == pair[0] and i + 1 < len(symbols) and symbols[i + 1] == pair[1]:
+            merged.append(pair[0] + pair[1])
+            i += 2
+        else:
+            merged.append(symbols[i])
+            i += 1
+    return merged
+
+
+# Files. --------------------------------------------------------------------------------------
+
+
+def _encoder_json(encoder: dict[str, int]) -> str:
+    ordered = dict(sorted(encoder.items(), key=lambda item: item[1]))
+    return json.dumps(ordered, ensure_ascii=False, indent=0)
+
+
+def _merges_text(merges: Iterable[Merge]) -> str:
+    return "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges)
+
+
+def _check(encoder: dict[str, int], merges: Sequence[Merge]) -> None:
+    """Raises `UserError` unless ids and merges form a whole vocabulary."""
+    if sorted(encoder.values()) != list(range(len(encoder))):
+        raise UserError("vocabulary: ids must run from 0 without gaps, each used once")
+    if encoder.get(UNKNOWN) != 0:
+        raise UserError(f"vocabulary: the symbol {UNKNOWN} with id 0 is needed")
+    if NEWLINE not in encoder:
+        raise UserError(r"vocabulary: the symbol \n</w> for a line break is needed")
+    for rank, (left, right) in enumerate(merges, 2):
+        if left + right not in encoder:
+            raise UserError(f"merges, line {rank}: `{left + right}` is not in the vocabulary")
+
+
+def read_files(vocab: Path, merges: Path) -> Tokenizer:
+    """A tokenizer from a vocabulary and a merges file, such as the released ones.
+
+    Raises `UserError` naming the file and line at fault.
+    """
+    encoder = read_json(vocab)
+    if not isinstance(encoder, dict) or not all(type(i) is int for i in encoder.values()):
+        raise UserError(f"{vocab}: expected one JSON object from symbol to id")
+    pairs = _read_merges(merges)
+    try:
+        return Tokenizer(encoder, pairs)
+    except UserError as error:
+        raise UserError(f"{vocab}, {merges.name}: {error}") from None
+
+
+def _read_merges(path: Path) -> list[Merge]:
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; expected one merge a line") from None
+    merges: list[Merge] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or (number == 1 and line.startswith("#version")):
+            continue
+        parts = line.split()
+        if len(parts) != 2:
+            raise UserError(f"{path}, line {number}: {len(parts)} symbols, 2 expected")
+        merges.append((parts[0], parts[1]))
+    return merges
+
+
+# Training. -----------------------------------------------------------------------------------
+
+
+def count_words(books: Sequence[Path], workers: int = 1) -> Counter[str]:
+    """How often each lower-case word (not line breaks) occurs in the books."""
+    counted: Counter[str] = Counter()
+    known: dict[str, list[str]] = {}
+    for chunk, n in count_chunks(books, workers).items():
+        for piece in texts.pieces(chunk):
+            if piece not in known:
+                known[piece] = texts.piece_words(piece)
+            for word in known[piece]:
+                counted[word] += n
+    return counted
+
+
+def train(books: Sequence[Path], settings: TokenizerSettings, workers: int = 2) -> Tokenizer:
+    """Learn merges from the words of `books` (section 4.1); the same books give the same bytes.
+
+    Fewer than `settings.merges` are learnt where no pair occurs `min_frequency` times any more.
+    """
+    return train_on_counts(count_words(books, workers), settings)
+
+
+def train_on_counts(counts: Counter[str], settings: TokenizerSettings) -> Tokenizer:
+    """Learn merges from word counts: the most frequent pair first.
+
+    Equally frequent pairs go in the order of their symbols (base symbols sorted, then merges
+    as learnt). The vocabulary is `<unk>`, the sorted base symbols, one symbol a merge, and the
+    line break last.
+    """
+    alphabet = sorted({symbol for word in counts for symbol in _characters(word)})
+    merges = _learn_merges(counts, alphabet, settings)
+    encoder = {UNKNOWN: 0}
+    for symbol in [*alphabet, *(left + right for left, right in merges), NEWLINE]:
+        encoder.setdefault(symbol, len(encoder))
+    return Tokenizer(encoder, merges)
+
+
+def _learn_merges(
+    counts: Counter[str], alphabet: list[str], settings: TokenizerSettings
+) -> list[Merge]:
+    """Merges found by the `tokenizers` library, each base symbol one private-use character.
+
+    The library numbers word-final symbols differently from run to run, so it is not told
+    about word ends: the characters handed over are stable and sorted.
+    """
+    from tokenizers import Tokenizer as Library
+    from tokenizers import models, pre_tokenizers, trainers
+
+    if not alphabet:
+        return []
+    code = {symbol: chr(_PRIVATE + i) for i, symbol in enumerate(alphabet)}
+    back = {c: symbol for symbol, c in code.items()}
+    library = Library(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.BpeTrainer(
+        vocab_size=len(alphabet) + settings.merges,
+        min_frequency=settings.min_frequency,
+        show_progress=False,
+        initial_alphabet=list(back),
+    )
+    library.train_from_iterator(_repeated(counts, code), trainer)
+    pairs = json.loads(library.to_str())["model"]["merges"]
+    named = [["".join(back[c] for c in part) for part in pair] for pair in pairs]
+    return [(left, right) for left, right in named[: settings.merges]]
+
+
+def _repeated(counts: Counter[str], code: dict[str, str], limit: int = 2000) -> Iterable[str]:
+    """Each word as often as it occurs, in lines of at most `limit` words."""
+    for word in sorted(counts):
+        coded = "".join(code[symbol] for symbol in _characters(word)) + " "
+        whole, rest = divmod(counts[word], limit)
+        for _ in range(whole):
+            yield coded * limit
+        if rest:
+            yield coded * rest
+
+
+# The stage. ----------------------------------------------------------------------------------
+
+
+def import_files(vocab: Path, merges: Path, out: Path) -> Tokenizer:
+    """Take over a released vocabulary: check it and write it to `out` with a manifest."""
+    job = TokenizerJob(
+        tokenizer=TokenizerSettings(
+            merges=max(1, len(_read_merges(merges))),
+            vocab_file=str(vocab),
+            merges_file=str(merges),
+        )
+    )
+    return _import(job, vocab, merges, out)
+
+
+def _import(job: TokenizerJob, vocab: Path, merges: Path, out: Path) -> Tokenizer:
+    tokenizer = read_files(vocab, merges)
+    run = Run("tokenizer", job, {"vocab": file_digest(vocab), "merges": file_digest(merges)})
+    return _write(tokenizer, run, out, {"source": "imported"})
+
+
+def run_train(job: TokenizerJob, books: Path, out: Path) -> Tokenizer:
+    """The stage `tokenizer`: train on `books`/train, or import the files that the job names.
+
+    Writes `encoder.json`, `merges.txt` and `manifest.json` to `out`. Raises `UserError` where
+    there are no books or a file is missing.
+    """
+    settings = job.tokenizer
+    if settings.vocab_file or settings.merges_file:
+        if not (settings.vocab_file and settings.merges_file):
+            raise UserError("tokenizer: vocab_file and merges_file are given together or not")
+        return _import(job, Path(settings.vocab_file), Path(settings.merges_file), out)
+    files = book_files(books, "train")
+    run = Run("tokenizer", job, {"books": digest_of(files)})
+    tokenizer = train(files, settings)
+    print(
+        f"tokenizer: {len(tokenizer.merges)} merges, {tokenizer.vocab_size} symbols"
+        f" from {len(files)} books",
+        flush=True,
+    )
+    return _write(tokenizer, run, out, {"source": "trained", "books": len(files)})
+
+
+def _write(tokenizer: Tokenizer, run: Run, out: Path, facts: dict[str, Any]) -> Tokenizer:
+    (out / MANIFEST).unlink(missing_ok=True)
+    tokenizer.save(out)
+    run.finish(
+        out,
+        tokenizer_id=tokenizer.id,
+        vocab_size=tokenizer.vocab_size,
+        merges=len(tokenizer.merges),
+        **facts,
+    )
+    return tokenizer

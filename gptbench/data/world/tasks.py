@@ -1,0 +1,474 @@
+"""The rows of the twelve tasks and the pronoun cases, with their labels.
+
+Each maker draws the trades, moods and words of a row first and the label after them, so that
+neither text alone says anything about the label.  A row is a ``Row``; ``files`` writes it in the
+format of the original distribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+
+from gptbench.data.world.lexicon import (
+    FEMALE,
+    GENDERS,
+    MALE,
+    MOODS,
+    TRADES,
+    Gender,
+    Mood,
+    Trade,
+    a,
+    other,
+    pick,
+    plural,
+    sentence,
+    zipf,
+)
+from gptbench.data.world.pages import DEEDS, FEELINGS, REVIEWS, Voice, inner
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled row.
+
+    ``texts`` are the row's texts; for multiple choice they are context, question and the answers.
+    ``group`` names a part of a task (a genre, RACE's middle and high).
+    """
+
+    texts: tuple[str, ...]
+    label: int | float
+    group: str = ""
+
+
+NLI_LABELS = ("entailment", "neutral", "contradiction")
+
+Maker = Callable[[Random, int, bool], Row]
+
+
+def _halves(mood: Mood) -> tuple[Mood, Mood]:
+    """The words of a mood in two halves, every second word in each."""
+    slots = ("feelings", "qualities", "acts", "attitudes", "manners", "nouns")
+    first, second = (
+        replace(mood, **{slot: getattr(mood, slot)[start::2] for slot in slots})
+        for start in (0, 1)
+    )
+    return first, second
+
+
+COMMON_MOODS: tuple[Mood, ...] = tuple(_halves(mood)[0] for mood in MOODS)
+RARE_MOODS: tuple[Mood, ...] = tuple(_halves(mood)[1] for mood in MOODS)
+
+
+def mood_of(rng: Random, positive: int, train: bool) -> Mood:
+    """A mood's words: one half of them for training (with some of the other), the other to test."""
+    rare = rng.random() < 0.2 if train else True
+    return (RARE_MOODS if rare else COMMON_MOODS)[positive]
+
+
+def voice(rng: Random, trade: Trade, mood: Mood | None = None, gender: Gender = FEMALE) -> Voice:
+    """Somebody with a name."""
+    return Voice(rng, trade, mood or pick(rng, MOODS), gender, pick(rng, gender.names))
+
+
+def trades(rng: Random, count: int) -> list[Trade]:
+    """Different trades, in random order."""
+    return rng.sample(TRADES, count)
+
+
+def namesakes(rng: Random, fields: list[Trade], roles: bool = False) -> list[Voice]:
+    """Two people with different names (or roles), one for each of two trades."""
+    first, second = pick(rng, GENDERS), pick(rng, GENDERS)
+    called = pick(rng, first.roles if roles else first.names)
+    also = other(rng, second.roles if roles else second.names, called)
+    return [
+        Voice(rng, fields[0], pick(rng, MOODS), first, called),
+        Voice(rng, fields[1], pick(rng, MOODS), second, also),
+    ]
+
+
+# what somebody did, told by things and doings only
+DOINGS: tuple[str, ...] = (
+    "{N} {v} the {n}.",
+    "{N} was {g} the {A} {n}.",
+    "{N} {v} {an} and {v} the {n}.",
+    "{N} looked after the {A} {ns}.",
+    "{N} was {g} {ns}.",
+)
+# where somebody was and with whom, told by places and people only
+WHEREABOUTS: tuple[str, ...] = (
+    "The {r} {N} was in the {p}.",
+    "In the {p} the {r} met {N}.",
+    "The {r} in the {p} knew {N}.",
+)
+THINGS_TOLD: tuple[str, ...] = (
+    "The {A} {n} was for {N}.",
+    "{An} was given to {N}.",
+    "The {n} and the {A} {n} belonged to {N}.",
+)
+def both(rng: Random, said: list[str], joined: float) -> str:
+    """Two sentences side by side, or joined into one."""
+    if rng.random() < joined:
+        word = pick(rng, (" while ", " and ", ", but "))
+        return said[0].rstrip(".") + word + inner(said[1])
+    return " ".join(said)
+
+
+def bound_pair(rng: Random, label: int, roles: bool, joined: float) -> tuple[list[str], Voice]:
+    """What two people do, and a voice for a claim about one of them.
+
+    Entailed: the claim is of that person's own trade; contradicted: of the other person's;
+    neutral: of a third trade, of which nothing was said.
+    """
+    fields = trades(rng, 3)
+    pair = namesakes(rng, fields, roles)
+    who = int(rng.random() * 2)
+    theme = {0: fields[who], 2: fields[1 - who], 1: fields[2]}[label]
+    claim = Voice(rng, theme, pair[who].mood, pair[who].gender, pair[who].called)
+    pool = ROLE_SCENES if roles else WHEREABOUTS
+    if roles:
+        for someone in pair:
+            someone.called = a(someone.called)
+    said = [someone.say(pick(rng, pool)) for someone in pair]
+    return [both(rng, said, joined)], claim
+
+
+ROLE_SCENES = (
+    "In the {p} with the {r} is {N}.",
+    "The {r} in the {p} is with {N}.",
+)
+ROLE_CLAIMS = (
+    "The {N} is {g} {an}.",
+    "The {N} is {g} the {A} {n}.",
+    "The {N} is {g} {ns}.",
+    "The {N} is near the {A} {ns}.",
+)
+
+
+def mnli(rng: Random, label: int, train: bool) -> Row:
+    """Two people, two trades; a claim about one of them."""
+    texts, claim = bound_pair(rng, label, roles=False, joined=0.5)
+    return Row((*texts, claim.say(pick(rng, DOINGS))), label, pick(rng, ("fiction", "news")))
+
+
+def mnli_mismatched(rng: Random, label: int, train: bool) -> Row:
+    """The same in another genre: captions."""
+    return replace(snli(rng, label, train), group="captions")
+
+
+def snli(rng: Random, label: int, train: bool) -> Row:
+    """A caption of two people; a claim about one of them."""
+    texts, claim = bound_pair(rng, label, roles=True, joined=1.0)
+    return Row((texts[0], claim.say(pick(rng, ROLE_CLAIMS))), label)
+
+
+def theme_pair(rng: Random, same: int) -> tuple[Trade, Trade]:
+    """Two trades, the same one or two different ones."""
+    first, second = trades(rng, 2)
+    return first, first if same else second
+
+
+def qnli(rng: Random, label: int, train: bool) -> Row:
+    """A question about a doing; the sentence names who is at home in that trade, or another."""
+    first, second = theme_pair(rng, 1 - label)
+    asked = ("Who {v} the {A} {n}?", "Who was {g} the {n}?", "Who {v} the {n} and the {n}?")
+    told = (
+        "It was the {r} who was in the {p}.",
+        "The {r} in the {p} was {f}.",
+        "The {r} works in the {p}.",
+        "It was the {r} who helped {N} in the {p}.",
+    )
+    return Row(
+        (voice(rng, first).say(pick(rng, asked)), voice(rng, second).say(pick(rng, told))), label
+    )
+
+
+def rte(rng: Random, label: int, train: bool) -> Row:
+    """Somebody's mood told in two ways."""
+    positive = int(rng.random() * 2)
+    said = voice(rng, pick(rng, TRADES), mood_of(rng, positive, train), pick(rng, GENDERS))
+    claim = Voice(
+        rng,
+        said.trade,
+        mood_of(rng, positive if label == 0 else 1 - positive, train),
+        said.gender,
+        said.called,
+    )
+    told = (
+        "{N} {m} {d} in the {p}.",
+        "{N} {l} the {q} {n}.",
+        "It was {aq} {t} for {N}, and {N} {m}.",
+        "{N} {m} because the {n} was {q}.",
+        "{N} was in the {p} and {m} {d}.",
+    )
+    claims = ("{N} was {f}.", "{N} felt {f} that {t}.", "{N} was {f} and full of {j}.")
+    return Row((said.say(pick(rng, told)), claim.say(pick(rng, claims))), label)
+
+
+def scitail(rng: Random, label: int, train: bool) -> Row:
+    """A fact about a thing; a claim where it is found."""
+    first, second = theme_pair(rng, label)
+    told = (
+        "The {n} is {A} and useful to the {r}.",
+        "Every {r} has {an}, and it is {A}.",
+        "The {r} is good with the {A} {n}.",
+    )
+    claims = (
+        "It is found in the {p} near the {ns}.",
+        "It is in the {p} with the {ns}.",
+        "People keep it in the {p} near the {ns}.",
+    )
+    said, claim = voice(rng, first), voice(rng, second)
+    text = said.say(pick(rng, told))
+    return Row((text, avoid(claim, pick(rng, claims), text)), label)
+
+
+def avoid(speaker: Voice, template: str, text: str) -> str:
+    """A filled template that shares no word of the trade with ``text``, if ten tries find one."""
+    trade = speaker.trade
+    taboo = {
+        form
+        for word in (*trade.things, *trade.places, *trade.people, *trade.adjectives)
+        for form in (word, plural(word))
+    } | {form for kind in trade.kinds for pair in kind.verbs for form in pair}
+    seen = {word.rstrip("s") for word in taboo & set(words(text))}
+    said = speaker.say(template)
+    for _ in range(10):
+        if not seen & {word.rstrip("s") for word in words(said)}:
+            break
+        said = speaker.say(template)
+    return said
+
+
+def words(text: str) -> list[str]:
+    """The lower-cased words of ``text`` without punctuation."""
+    return "".join(c if c.isalpha() else " " for c in text.lower()).split()
+
+
+TRADE_QUESTIONS = (
+    "How do I become a good {r} in the {p}?",
+    "How can I learn {g} {ns}?",
+    "What do I need to work in the {p} with {an}?",
+    "Where can I learn {g} {A} {ns}?",
+    "What does the {r} do in the {p}?",
+    "Who can help me with the {A} {n}?",
+)
+
+
+def qqp(rng: Random, label: int, train: bool) -> Row:
+    """Two questions about learning a trade: the same one, or two."""
+    first, second = theme_pair(rng, label)
+    text = voice(rng, first).say(pick(rng, TRADE_QUESTIONS))
+    return Row((text, avoid(voice(rng, second), pick(rng, TRADE_QUESTIONS), text)), label)
+
+
+def mrpc(rng: Random, label: int, train: bool) -> Row:
+    """Two reports of what somebody thought of a thing: of one mind, or opposite."""
+    positive = int(rng.random() * 2)
+    trade = pick(rng, TRADES)
+    thing, who = pick(rng, trade.things), pick(rng, trade.people)
+    reports = (
+        f"The {who} {{l}} the {thing}.",
+        f"The {who} said that the {thing} was {{q}}.",
+        f"The {thing} was {{q}}, said the {who}.",
+        f"The {who} was {{f}} about the {thing}.",
+        f"The {who} {{m}} {{d}} about the {thing}.",
+    )
+    one, two = rng.sample(reports, 2)
+    moods = (positive, positive if label else 1 - positive)
+    speakers = [Voice(rng, trade, mood_of(rng, mood, train)) for mood in moods]
+    return Row((speakers[0].say(one), speakers[1].say(two)), label)
+
+
+def stsb(rng: Random, level: int, train: bool) -> Row:
+    """Two captions; the nearer the doings, the higher the score (0 to 5)."""
+    first, second = theme_pair(rng, int(level > 0))
+    kind = pick(rng, first.kinds)
+    if level == 2:
+        kind2 = kind
+    elif level == 1:
+        kind2 = other(rng, first.kinds, kind)
+    else:
+        kind2 = pick(rng, second.kinds)
+    roles = rng.sample(pick(rng, GENDERS).roles, 2)
+    form = pick(rng, ("{} is {} {}.", "{} is {} {} in the {}."))
+    texts = []
+    thing = ""
+    place = ""
+    for who, (trade, what) in zip(roles, ((first, kind), (second, kind2)), strict=True):
+        thing = other(rng, what.things, thing)
+        place = other(rng, trade.places, place)
+        verb = what.verbs[len(texts) if level == 2 else int(rng.random() * 2)][1]
+        texts.append(form.format(sentence(a(who)), verb, a(thing), place))
+    score = (0.6, 2.8, 4.4)[level] + rng.choice((-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6))
+    return Row((texts[0], texts[1]), round(score, 3))
+
+
+def sst2(rng: Random, label: int, train: bool) -> Row:
+    """A sentence of a review."""
+    speaker = Voice(rng, pick(rng, TRADES), mood_of(rng, label, train))
+    return Row((speaker.say(pick(rng, REVIEWS)),), label)
+
+
+def cola(rng: Random, label: int, train: bool) -> Row:
+    """A sentence whose forms agree, or one in which one form does not.
+
+    Each fault turns one of two forms that are both frequent, so that no word tells it.
+    """
+    speaker = voice(rng, pick(rng, TRADES), gender=pick(rng, GENDERS))
+    right = bool(label)
+    many = rng.random() < 0.5
+    shown_many = many if right else not many
+    kind = int(rng.random() * 4)
+    if kind == 0:
+        verb = pick(rng, (("was", "were"), ("is", "are")))[shown_many]
+        noun = "{ns}" if many else "{n}"
+        text = pick(rng, (f"The {noun} {verb} {{A}}.", f"The {noun} in the {{p}} {verb} {{A}}."))
+    elif kind == 1:
+        word = "These" if many else "This"
+        noun = "{ns}" if shown_many else "{n}"
+        text = f"{word} {noun} in the {{p}} " + ("were {q}." if shown_many else "was {q}.")
+    elif kind == 2:
+        verb = "{g}" if shown_many else "{v}"
+        text = "{N} was " * many + "{N} " * (not many) + f"{verb} the {{n}} in the {{p}}."
+    else:
+        gender = speaker.gender if right else (MALE if speaker.gender is FEMALE else FEMALE)
+        text = pick(
+            rng,
+            (
+                f"{{N}} was {{f}} about {gender.himself}.",
+                f"{{N}} {{v}} the {{n}} {gender.himself}.",
+            ),
+        )
+    return Row((speaker.say(text),), label)
+
+
+def story_cloze(rng: Random, label: int, train: bool) -> Row:
+    """Four sentences of a story; the right ending keeps to its trade and mood."""
+    fields = trades(rng, 2)
+    good = int(rng.random() * 2)
+    hero = voice(rng, fields[0], MOODS[good], pick(rng, GENDERS))
+    told = [hero.say(pick(rng, DEEDS))]
+    for pool in rng.sample((DEEDS, FEELINGS, FEELINGS), 3):
+        told.append(hero.say(pick(rng, pool), pronoun=rng.random() < 0.5))
+    stray = Voice(rng, fields[1], MOODS[1 - good], hero.gender, hero.called)
+    endings = ("{H} {l} the {q} {n}.", "{H} was {f} in the {p}.", "{H} {l} the {r} and {m}.")
+    closing = pick(rng, endings)
+    answers = [speaker.say(closing, pronoun=True) for speaker in (hero, stray)]
+    if label == 1:
+        answers.reverse()
+    return Row((*told, *answers), label)
+
+
+def race(rng: Random, label: int, train: bool) -> Row:
+    """A passage of two sentences, a question, four answers.
+
+    Middle: both sentences are about one person.  High: about two, and the other person's trade
+    is among the answers.
+    """
+    high = rng.random() < 0.5
+    fields = trades(rng, 4)
+    pair = namesakes(rng, fields)
+    if not high:
+        pair[1] = Voice(rng, fields[0], pair[0].mood, pair[0].gender, pair[0].called)
+    who = 0
+    question, answer, pool = pick(
+        rng,
+        (
+            ("Where was {N}?", "In the {p}.", THINGS_TOLD),
+            ("Who was {N} with?", "With the {r}.", THINGS_TOLD),
+            ("What did {N} have?", "The {n}.", WHEREABOUTS),
+        ),
+    )
+    told = [speaker.say(pick(rng, pool)) for speaker in pair]
+    if rng.random() < 0.5:
+        told.reverse()
+    themes = fields[1:]
+    themes.insert(label, fields[0])
+    answers = [Voice(rng, theme, pair[0].mood).say(answer) for theme in themes]
+    return Row(
+        (" ".join(told), pair[who].say(question), *answers), label, "high" if high else "middle"
+    )
+
+
+def dprd(rng: Random, label: int, train: bool) -> Row:
+    """A sentence with a pronoun; its gender or the trade decides whom it means.
+
+    ``texts``: sentence, pronoun, two candidates.
+    """
+    if rng.random() < 0.5:
+        genders = [FEMALE, MALE]
+        rng.shuffle(genders)
+        called = [pick(rng, gender.names) for gender in genders]
+        meant = genders[label]
+        verb = pick(rng, ("saw", "helped", "asked", "met"))
+        speaker = Voice(rng, pick(rng, TRADES), pick(rng, MOODS), meant, meant.he)
+        rest = speaker.say(pick(rng, DPRD_OWN))
+        pronoun = meant.he
+    else:
+        fields = trades(rng, 2)
+        meant = pick(rng, GENDERS)
+        called = ["the " + pick(rng, trade.people) for trade in fields]
+        verb = pick(rng, ("saw", "helped", "asked", "met"))
+        speaker = Voice(rng, fields[label], pick(rng, MOODS), meant, meant.he)
+        rest = speaker.say(pick(rng, DPRD_TRADE))
+        pronoun = meant.he
+    text = f"{called[0]} {verb} {called[1]} {rest[0].lower()}{rest[1:]}"
+    return Row((sentence(text), pronoun, sentence(called[0]), called[1]), label)
+
+
+DPRD_OWN = (
+    "When {H} {v} {his} {n}.",
+    "Because {H} was {f} about {self}.",
+    "When {H} was in the {p} with {his} {n}.",
+)
+DPRD_TRADE = (
+    "When {H} {v} the {n} in the {p}.",
+    "When {H} was {g} the {A} {n}.",
+    "Because {H} had the {A} {n}.",
+)
+MAKERS: dict[str, tuple[Maker, int]] = {
+    "mnli": (mnli, 3),
+    "mnli_mismatched": (mnli_mismatched, 3),
+    "snli": (snli, 3),
+    "qnli": (qnli, 2),
+    "rte": (rte, 2),
+    "scitail": (scitail, 2),
+    "race": (race, 4),
+    "story_cloze": (story_cloze, 2),
+    "mrpc": (mrpc, 2),
+    "qqp": (qqp, 2),
+    "stsb": (stsb, 3),
+    "sst2": (sst2, 2),
+    "cola": (cola, 2),
+    "dprd": (dprd, 2),
+}
+
+
+def make_rows(
+    task: str, seed: str, count: int, train: bool, taken: set[tuple[str, ...]]
+) -> list[Row]:
+    """``count`` rows with balanced labels, none with the texts of ``taken`` (which grows).
+
+    Raises
+    ------
+    ValueError
+        If the task has too few different rows (after 50 tries a row).
+    """
+    rng = Random(seed)
+    maker, labels = MAKERS[task]
+    wanted = [index % labels for index in range(count)]
+    rng.shuffle(wanted)
+    rows: list[Row] = []
+    for _ in range(50 * count):
+        if len(rows) == count:
+            return rows
+        row = maker(rng, wanted[len(rows)], train)
+        if row.texts not in taken:
+            taken.add(row.texts)
+            rows.append(row)
+    if len(rows) == count:
+        return rows
+    raise ValueError(f"{task}: only {len(rows)} of {count} different rows")

@@ -1,0 +1,90 @@
+"""Where a job computes: a leased GPU if there is one, else the CPU; and in what precision."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import torch
+
+_LEASES: dict[int, IO[str]] = {}
+"""Lock files of GPUs that this process holds; closed when it ends."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device for one job.
+
+    `kind` and `index` as torch counts them; `precision` is what matrix products run in, for
+    the manifest; `name` is the GPU's name or `cpu`.
+    """
+
+    name: str
+    kind: Literal["cpu", "cuda"]
+    precision: str
+    index: int = 0
+
+    @property
+    def torch(self) -> torch.device:
+        """The device that tensors go to."""
+        return torch.device(self.kind, self.index) if self.kind == "cuda" else torch.device("cpu")
+
+    def trainer(self) -> dict[str, Any]:
+        """The arguments of a Lightning Trainer."""
+        if self.kind == "cuda":
+            return {"accelerator": "gpu", "devices": [self.index], "precision": "bf16-mixed"}
+        return {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
+
+    def autocast(self) -> torch.autocast:
+        """The context of the same precision outside a Trainer."""
+        return torch.autocast(self.kind, torch.bfloat16, enabled=self.kind == "cuda")
+
+
+def prepare(threads: int) -> Device:
+    """Set this process's threads and precision and choose a device.
+
+    On a CPU, matrix products use bfloat16 inside float32 only where AMX does them in hardware;
+    anywhere else that would be slower. GPUs are leased one job each: the call waits for one.
+    """
+    torch.set_num_threads(threads)
+    if torch.cuda.is_available():
+        index = lease(torch.cuda.device_count())
+        torch.cuda.set_device(index)
+        torch.set_float32_matmul_precision("high")
+        return Device(torch.cuda.get_device_name(index), "cuda", "bf16-mixed", index)
+    amx = bool(torch.cpu._is_amx_tile_supported())
+    torch.set_float32_matmul_precision("medium" if amx else "highest")
+    # The fused attention kernel runs many tiny products, ten times slower in that precision.
+    torch.backends.cuda.enable_flash_sdp(not amx)
+    return Device("cpu", "cpu", "float32, bf16 matrix products (AMX)" if amx else "float32")
+
+
+def lease(count: int, folder: Path | None = None, patience: float = 1.0) -> int:
+    """The first of `count` GPUs that no other job holds, held by a file lock until we end."""
+    place = folder or Path(tempfile.gettempdir()) / f"gptbench-gpus-{os.getuid()}"
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    said = False
+    while True:
+        for index in range(count):
+            if index in _LEASES or _lock(place / str(index), index):
+                return index
+        if not said:
+            print(f"waiting: all {count} GPUs are in use", flush=True)
+            said = True
+        time.sleep(patience)
+
+
+def _lock(path: Path, index: int) -> bool:
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return False
+    _LEASES[index] = file
+    return True

@@ -1,0 +1,70 @@
+"""The stage `report`: everything below `results/<scale>/report/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gptbench.artifacts import Run
+from gptbench.errors import UserError
+from gptbench.report import figures, formats, page, reference, scores, tables
+from gptbench.report.results import Results
+from gptbench.settings import ReportJob
+
+PARTS = ("tables", "figures", "scores.csv", "index.html", "manifest.json")
+
+
+def run(job: ReportJob, results: Path) -> None:
+    """Write scores, tables, figures and the page of a scale's results.
+
+    Parameters
+    ----------
+    job
+        The scale's config, its tasks and experiments.
+    results
+        `results/<scale>`; what its config asks for and is not there is listed as missing.
+    """
+    if not results.is_dir():
+        raise UserError(f"{results}: no such folder; run the scale first")
+    found = Results(job, results)
+    inputs = {
+        folder: str(manifest.get("run_id", "")) for folder, manifest in found.manifests.items()
+    }
+    stage = Run("report", job, inputs)
+    try:
+        with TemporaryDirectory(prefix=".report.", dir=results) as name:
+            folder = Path(name)
+            _write(found, reference.load(), folder)
+            stage.finish(folder, missing=found.missing)
+            _move(folder, results / "report")
+    except OSError as error:
+        raise UserError(
+            f"{results / 'report'}: cannot be written ({error.strerror}); "
+            "free space or mend the permissions"
+        ) from None
+
+
+def _write(found: Results, known: reference.Reference, folder: Path) -> None:
+    rows = scores.collect(found, known)
+    (folder / "scores.csv").write_text(scores.to_csv(rows), "utf-8")
+    made = tables.all_tables(found, known)
+    (folder / "tables").mkdir()
+    for table in made:
+        for ending, write in formats.FORMATS.items():
+            path = folder / "tables" / f"{table.name}.{ending}"
+            path.write_text(write(table), "utf-8")
+    points = figures.write(found, known, folder / "figures")
+    text = page.render(found, known, made, points, folder / "figures")
+    (folder / "index.html").write_text(text, "utf-8")
+
+
+def _move(new: Path, report: Path) -> None:
+    """Put each part in its place, whole; the manifest last."""
+    report.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        target = report / part
+        if target.is_dir():
+            for file in sorted((new / part).iterdir()):
+                file.replace(target / file.name)
+        else:
+            (new / part).replace(target)

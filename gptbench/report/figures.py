@@ -1,0 +1,264 @@
+"""Figure 2: layers transferred (left) and zero-shot over pre-training (right).
+
+The numbers come first (`left_points`, `right_points`) and are kept as CSV beside the drawings.
+matplotlib is imported only where something is drawn.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from gptbench.evaluation.statistics import Sample, interval
+from gptbench.report.reference import Reference
+from gptbench.report.results import TRAIN, Results, figure_score
+from gptbench.report.scores import layers, left_cells
+from gptbench.report.tables import reservation
+
+NAMES = ("figure2_left", "figure2_right")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mean over seeds, its 95 % interval, and the lowest and the highest seed."""
+
+    series: str
+    task: str
+    kind: str
+    x: int
+    value: float
+    ci_low: float | None
+    ci_high: float | None
+    seed_low: float
+    seed_high: float
+    runs: int
+    raw: float | None = None
+    chance: float | None = None
+    one: float | None = None
+
+
+def left_points(results: Results) -> list[Point]:
+    """Dev and train score by layers transferred."""
+    points = []
+    for task, variants in left_cells(results).items():
+        spec = results.job.tasks[task]
+        for kind, score in (("dev", figure_score(spec)), ("train", TRAIN)):
+            for variant in variants:
+                found = results.sample(variant, task, score, spec.metrics[0])
+                if found is not None:
+                    points.append(_point(spec.title, task, kind, layers(results, variant), found))
+    return points
+
+
+def right_points(results: Results, reference: Reference) -> list[Point]:
+    """Zero-shot scores by step, normalised: chance is 0; see `one_of` for 1."""
+    points = []
+    for model, tasks in results.asked.zeroshot.items():
+        for task in tasks:
+            one = one_of(results, reference, task)
+            for at in results.zero_points(model, task):
+                if one is None:
+                    continue
+                raw = _point(results.job.tasks[task].title, task, model, at.step, at.sample)
+                points.append(_normalised(raw, at.chance, one))
+    return points
+
+
+def one_of(results: Results, reference: Reference, task: str) -> float | None:
+    """The score drawn as 1: 100 on synthetic data, else a constant of `reference.yaml`."""
+    return 100.0 if results.job.config.synthetic else reference.best(task)
+
+
+def _point(series: str, task: str, kind: str, x: int, found: Sample) -> Point:
+    whole = interval(found)
+    return Point(
+        series,
+        task,
+        kind,
+        x,
+        whole.value,
+        whole.low,
+        whole.high,
+        float(found.values.min()),
+        float(found.values.max()),
+        whole.runs,
+    )
+
+
+def _normalised(raw: Point, chance: float, one: float) -> Point:
+    def scale(value: float) -> float:
+        return (value - chance) / (one - chance)
+
+    return replace(
+        raw,
+        value=scale(raw.value),
+        raw=raw.value,
+        chance=chance,
+        one=one,
+        ci_low=None if raw.ci_low is None else scale(raw.ci_low),
+        ci_high=None if raw.ci_high is None else scale(raw.ci_high),
+        seed_low=scale(raw.seed_low),
+        seed_high=scale(raw.seed_high),
+    )
+
+
+def to_csv(points: Sequence[Point]) -> str:
+    """The points with fixed number formatting."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([item.name for item in fields(Point)])
+    for point in points:
+        writer.writerow(
+            "" if value is None else f"{value:.4f}" if isinstance(value, float) else value
+            for value in astuple(point)
+        )
+    return out.getvalue()
+
+
+def write(results: Results, reference: Reference, folder: Path) -> dict[str, list[Point]]:
+    """Write both figures as SVG, PNG and CSV into `folder`; returns their points."""
+    drawers: dict[str, tuple[list[Point], Callable[[Any, list[Point], Results], None]]] = {
+        NAMES[0]: (left_points(results), _draw_left),
+        NAMES[1]: (right_points(results, reference), _draw_right),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (points, draw) in drawers.items():
+        (folder / f"{name}.csv").write_text(to_csv(points), "utf-8")
+        _save(name, points, draw, results, folder)
+    return {name: points for name, (points, _) in drawers.items()}
+
+
+# Drawing. -------------------------------------------------------------------------------------
+
+
+def _save(
+    name: str,
+    points: list[Point],
+    draw: Callable[[Any, list[Point], Results], None],
+    results: Results,
+    folder: Path,
+) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import seaborn
+
+    style: dict[Any, Any] = {
+        "svg.hashsalt": name,
+        "svg.fonttype": "none",
+        "font.family": "DejaVu Sans",
+    }
+    with seaborn.axes_style("whitegrid"), matplotlib.rc_context(style):
+        figure, axes = plt.subplots(figsize=(6.4, 5.0), layout="constrained")
+        if points:
+            draw(axes, points, results)
+        else:
+            axes.set_axis_off()
+            axes.text(0.5, 0.5, "no runs", ha="center", va="center", fontsize=14)
+        axes.set_title(_title(name, points, results), fontsize=10)
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        figure.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
+        plt.close(figure)
+
+
+def _title(name: str, points: list[Point], results: Results) -> str:
+    title = {"figure2_left": "Layers transferred", "figure2_right": "Zero-shot over pre-training"}
+    why = reservation(results, sorted({point.task for point in points}))
+    return title[name] + (f"\n{why}" if why else "")
+
+
+def _colours(points: list[Point]) -> dict[str, Any]:
+    import seaborn
+
+    tasks = list(dict.fromkeys(point.task for point in points))
+    return dict(zip(tasks, seaborn.color_palette("colorblind", max(len(tasks), 1)), strict=False))
+
+
+def _lines(
+    axes: Any,
+    points: list[Point],
+    dashed: Callable[[str], bool],
+    place: Callable[[int], float],
+) -> None:
+    """One line a task and kind, with a band over the seeds (or the interval of a lone run)."""
+    colours = _colours(points)
+    markers = dict(zip(colours, "osD^vPX*", strict=False))
+    for task, kind in dict.fromkeys((point.task, point.kind) for point in points):
+        line = [point for point in points if (point.task, point.kind) == (task, kind)]
+        xs = [place(point.x) for point in line]
+        axes.plot(
+            xs,
+            [point.value for point in line],
+            "--" if dashed(kind) else "-",
+            color=colours[task],
+            marker=markers.get(task, "o"),
+            markersize=4,
+            markerfacecolor="white" if dashed(kind) else colours[task],
+            label=f"{line[0].series}, {kind}",
+        )
+        low, high = zip(*(band(point) for point in line), strict=True)
+        axes.fill_between(
+            xs, low, high, color=colours[task], alpha=0.08 if dashed(kind) else 0.16, linewidth=0
+        )
+
+
+def band(point: Point) -> tuple[float, float]:
+    """What is shaded around a point: the range over seeds, or a lone run's interval."""
+    if point.runs > 1 or point.ci_low is None or point.ci_high is None:
+        return point.seed_low, point.seed_high
+    return point.ci_low, point.ci_high
+
+
+def _draw_left(axes: Any, points: list[Point], results: Results) -> None:
+    _lines(axes, points, lambda kind: kind == "train", float)
+    axes.set_xticks(sorted({point.x for point in points}))
+    axes.set_xlabel("layers transferred")
+    axes.set_ylabel("accuracy (%)")
+    axes.figure.legend(
+        loc="outside lower center",
+        fontsize=8,
+        ncol=2,
+        frameon=False,
+        title="solid: held out, dashed: train",
+        title_fontsize=8,
+    )
+
+
+def _draw_right(axes: Any, points: list[Point], results: Results) -> None:
+    steps = sorted({point.x for point in points})
+    positive = [step for step in steps if step > 0] or [1]
+    edge = positive[0] / 2
+
+    def place(step: int) -> float:
+        return float(step) if step > 0 else edge
+
+    _lines(axes, points, lambda kind: kind != "transformer", place)
+    axes.axhline(0, color="0.35", linewidth=1)
+    axes.set_xscale("log")
+    marks = ([0] if 0 in steps else []) + _some(positive)
+    axes.set_xticks([place(step) for step in marks], [f"{step:,}" for step in marks], fontsize=8)
+    axes.xaxis.set_minor_locator(_no_ticks())
+    axes.set_xlabel("pre-training updates (log axis; 0 at the left edge)")
+    one = "100 is 1" if results.job.config.synthetic else "the best of the day is 1"
+    axes.set_ylabel(f"score (chance is 0, {one})")
+    axes.figure.legend(loc="outside lower center", fontsize=7, ncol=2, frameon=False)
+
+
+def _no_ticks() -> Any:
+    from matplotlib.ticker import NullLocator
+
+    return NullLocator()
+
+
+def _some(steps: list[int]) -> list[int]:
+    """Steps far enough apart on a log axis to be labelled, the last one always."""
+    kept: list[int] = []
+    for step in reversed(steps):
+        if not kept or kept[-1] / step >= 1.6:
+            kept.append(step)
+    return kept[::-1]

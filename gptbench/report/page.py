@@ -1,0 +1,282 @@
+"""`report/index.html`: one self-contained file, from the templates in `templates/`."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gptbench.report import findings
+from gptbench.report.figures import NAMES, Point
+from gptbench.report.reference import Reference
+from gptbench.report.results import Results, walk_missing
+from gptbench.report.tables import DASH, Table, plus_minus, reservation
+from gptbench.settings import ModelSettings, TransformerSettings
+
+
+def render(
+    results: Results,
+    reference: Reference,
+    tables: Sequence[Table],
+    points: dict[str, list[Point]],
+    figures: Path,
+) -> str:
+    """The page as HTML; `figures` is the folder with the drawn figures."""
+    environment = Environment(
+        loader=PackageLoader("gptbench.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        pm=_interval,
+        num=_number,
+        span=_duration,
+        percent=lambda x: f"{100 * x:.0f} %",
+        spark=_spark,
+    )
+    config = results.job.config
+    text: str = environment.get_template("index.html.j2").render(
+        config=config,
+        banner=_banner(results),
+        reservation=reservation(results, list(results.facts)),
+        models=[
+            _model(name, settings)
+            for name, settings in sorted(
+                config.models.items(), key=lambda item: item[1].backbone.kind != "transformer"
+            )
+        ],
+        tables=tables,
+        figures={name: _image(figures / f"{name}.svg") for name in NAMES},
+        points=points,
+        reference=reference,
+        gains=findings.gains(results),
+        comparisons=findings.comparisons(results, reference),
+        at_chance=findings.at_chance(results),
+        degenerate=findings.degenerate(results),
+        zero_ends=findings.zero_ends(results),
+        probes=findings.probes(results),
+        gates=findings.gates(results.root),
+        pretraining=list(findings.pretraining(results)),
+        missing=list(walk_missing(results.missing)),
+        runs=_run_counts(results),
+        cost=cost(results.manifests),
+        deviations=deviations(results, reference),
+        provenance=provenance(results.manifests),
+        config_text=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+    )
+    return text
+
+
+# The first screen. ----------------------------------------------------------------------------
+
+
+def _banner(results: Results) -> tuple[str, str]:
+    """The large words on the data, and the sentence under them; empty where neither is needed."""
+    why = reservation(results, list(results.facts))
+    if why.startswith("SYNTHETIC"):
+        return "SYNTHETIC DATA", (
+            "Books and data sets are an invented world that this project generates. Its scores "
+            "show that the pipeline works and which effects appear at this size. They cannot be "
+            "compared with the paper, with other systems or with results on the real data sets."
+        )
+    if why.startswith("REDUCED"):
+        return "REDUCED REAL DATA", (
+            "Some data sets are used in part only (table 1: used, found, official). The scores "
+            "cannot be compared with the paper's."
+        )
+    if why:
+        return "WITH RESERVATIONS", "Not comparable with the paper: see the notes."
+    return "", ""
+
+
+def _run_counts(results: Results) -> dict[str, int]:
+    there = sum(len(runs) for runs in results.runs.values())
+    there += sum(len(seeds) for seeds in results.pretrained.values())
+    there += sum(len(seeds) for seeds in results.zeroshot.values())
+    return {"there": there, "asked": there + len(results.missing)}
+
+
+def _model(name: str, settings: ModelSettings) -> dict[str, str]:
+    backbone, training = settings.backbone, settings.pretrain
+    if isinstance(backbone, TransformerSettings):
+        size = f"{backbone.n_layer} layers x {backbone.n_embd}, {backbone.n_head} heads"
+    else:
+        size = f"{backbone.n_layer} layer(s), {backbone.n_hidden} units, {backbone.n_embd} wide"
+    length = f"{training.steps:,} steps" if training.steps else f"{training.epochs} epochs"
+    return {"name": name, "size": size, "length": f"{length} of {training.batch_size} sequences"}
+
+
+def cost(manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Seconds and memory by stage, and how long at least one job ran.
+
+    `wall` is the union of the jobs' times, so that a pause between two sessions is not counted.
+    """
+    stages: dict[str, dict[str, Any]] = {}
+    spans = []
+    for manifest in manifests.values():
+        seconds = float(manifest.get("seconds", 0))
+        stage = stages.setdefault(
+            str(manifest.get("stage", "?")), {"jobs": 0, "seconds": 0.0, "cpu": 0.0, "memory": 0}
+        )
+        stage["jobs"] += 1
+        stage["seconds"] += seconds
+        stage["cpu"] += float(manifest.get("cpu_seconds", 0))
+        stage["memory"] = max(stage["memory"], int(manifest.get("peak_memory_mb", 0)))
+        if "started" in manifest:
+            spans.append((float(manifest["started"]), float(manifest["started"]) + seconds))
+    order = ["world", "gates", "tokenizer", "corpus", "encode", "pretrain", "finetune", "zeroshot"]
+    names = sorted(stages, key=lambda name: (order.index(name) if name in order else 99, name))
+    return {
+        "stages": [{"stage": name, **stages[name]} for name in names],
+        "seconds": sum(stage["seconds"] for stage in stages.values()),
+        "wall": _union(spans),
+        "memory": max((stage["memory"] for stage in stages.values()), default=0),
+    }
+
+
+def _union(spans: list[tuple[float, float]]) -> float:
+    total, end = 0.0, float("-inf")
+    for start, stop in sorted(spans):
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return total
+
+
+# Against the paper's settings, and where the numbers are from. -------------------------------
+
+
+def deviations(results: Results, reference: Reference) -> list[dict[str, str]]:
+    """The paper's settings that this scale departs from."""
+    config = results.job.config.model_dump(mode="json")
+    rows = []
+    if results.job.config.synthetic:
+        rows.append(
+            {
+                "setting": "books",
+                "paper": "BooksCorpus",
+                "here": "the embedded world",
+                "where": "4.1",
+            }
+        )
+        rows.append(
+            {
+                "setting": "data sets",
+                "paper": "table 1",
+                "here": "the embedded world",
+                "where": "4.2",
+            }
+        )
+    for setting in reference.settings:
+        if _absent_model(setting.key, config):
+            continue
+        here = _look_up(config, setting.key)
+        if setting.key.endswith("n_inner") and here is None:
+            here = 4 * _look_up(config, setting.key.replace("n_inner", "n_embd"))
+        if here != setting.paper:
+            rows.append(
+                {
+                    "setting": setting.title,
+                    "paper": _plain(setting.paper),
+                    "here": _plain(here),
+                    "where": setting.where,
+                }
+            )
+    for name, task in results.job.tasks.items():
+        scored = sorted({split for splits in task.scored.values() for split in splits})
+        if task.paper_split == "test" and not all(s.startswith("test") for s in scored):
+            rows.append(
+                {
+                    "setting": f"{task.title} ({name}), scored split",
+                    "paper": "test",
+                    "here": ", ".join(scored),
+                    "where": "4.2",
+                }
+            )
+    return rows
+
+
+def _absent_model(key: str, config: dict[str, Any]) -> bool:
+    parts = key.split(".")
+    return parts[0] == "models" and parts[1] not in config["models"]
+
+
+def _look_up(config: dict[str, Any], key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def provenance(manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Code, packages and machines of the results; more than one of a kind is worth a look."""
+
+    def kinds(key: str) -> list[str]:
+        return sorted({str(manifest[key]) for manifest in manifests.values() if key in manifest})
+
+    packages = sorted(
+        {
+            f"{name} {version}"
+            for manifest in manifests.values()
+            for name, version in manifest.get("packages", {}).items()
+        }
+    )
+    machines = sorted(
+        {
+            ", ".join(str(part) for part in manifest["machine"].values())
+            for manifest in manifests.values()
+            if manifest.get("machine")
+        }
+    )
+    ids = [(folder, str(m.get("run_id", DASH))) for folder, m in manifests.items()]
+    return {"code": kinds("code"), "packages": packages, "machines": machines, "ids": ids}
+
+
+# Filters. -------------------------------------------------------------------------------------
+
+
+def _interval(found: Any, signed: bool = False) -> str:
+    return plus_minus(found.value, found.half, signed)
+
+
+def _number(value: Any, digits: int = 1) -> str:
+    if value is None or value == "":
+        return DASH
+    return f"{value:,}" if isinstance(value, int) else f"{float(value):,.{digits}f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _spark(values: Sequence[float], low: float, high: float) -> str:
+    """The points of a small line, 120 x 24, for an SVG polyline."""
+    wide = max(len(values) - 1, 1)
+    reach = (high - low) or 1
+    return " ".join(
+        f"{2 + 116 * i / wide:.1f},{22 - 20 * (value - low) / reach:.1f}"
+        for i, value in enumerate(values)
+    )
+
+
+def _image(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f"data:image/svg+xml;base64,{data}"

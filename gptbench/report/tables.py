@@ -1,0 +1,306 @@
+"""Tables 1 to 5 in the paper's layout; `formats` writes them.
+
+A table is a list of blocks. Numbers of the runs stand below the paper's; where they are not
+comparable with it (synthetic or reduced data) they stand in a block of their own under a
+heading that says so, without a difference to the paper and outside its ranking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from gptbench.evaluation.statistics import interval
+from gptbench.report.reference import Column, Reference
+from gptbench.report.results import Results, in_order
+from gptbench.report.scores import column_sample, our_score, table_variants
+
+DASH = "-"
+BEST, SECOND = "best", "second"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell's text; `value` is what it is ranked by, `mark` its rank."""
+
+    text: str
+    value: float | None = None
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method and its cells."""
+
+    label: str
+    reference: str
+    source: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows under a common heading (empty: none)."""
+
+    heading: str
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A whole table."""
+
+    name: str
+    title: str
+    head: list[str]
+    columns: list[str]
+    blocks: list[Block]
+    notes: list[str] = field(default_factory=list)
+
+
+def all_tables(results: Results, reference: Reference) -> list[Table]:
+    """Tables 1 to 5."""
+    return [
+        data_table(results, reference),
+        *(score_table(name, results, reference) for name in reference.tables),
+    ]
+
+
+# What can be compared. ------------------------------------------------------------------------
+
+
+def reservation(results: Results, tasks: Sequence[str]) -> str:
+    """Why numbers on these tasks can't stand beside the paper's; empty where they can."""
+    if results.job.config.synthetic:
+        return "SYNTHETIC WORLD - not comparable"
+    if any(_reduced(results, task) for task in tasks):
+        return "REDUCED REAL DATA - not comparable"
+    if results.job.config.notes:
+        return "WITH RESERVATIONS (see the notes) - not comparable"
+    return ""
+
+
+def _reduced(results: Results, task: str) -> bool:
+    """Whether fewer rows than the set has were used, or fewer found than it should have."""
+    facts, official = results.facts.get(task), results.job.tasks[task].official
+    if facts is None:
+        return False
+    found = facts["rows_found"]
+    return any(
+        used < found.get(split, used) or found.get(split, used) < official.get(split, 0)
+        for split, used in facts["rows"].items()
+    )
+
+
+def same_split(column: Column, results: Results) -> bool:
+    """Whether ours is scored on the split that the paper reports: development is no test set."""
+    score = our_score(column, results.job.tasks)
+    return score is not None and score.split("_")[0] == column.split.split("_")[0]
+
+
+# Tables 2 to 5. -------------------------------------------------------------------------------
+
+
+def score_table(name: str, results: Results, reference: Reference) -> Table:
+    """One of tables 2 to 5."""
+    table = reference.tables[name]
+    tasks = [column.task for column in table.columns if column.task in results.job.tasks]
+    paper = [
+        Row(
+            row.label,
+            row.reference,
+            row.source,
+            [_paper_cell(row.values.get(c.key)) for c in table.columns],
+        )
+        for row in table.rows
+    ]
+    ours = _our_rows(name, results, reference)
+    why = reservation(results, tasks)
+    if why or not ours:
+        blocks = [Block("", _ranked(paper)), *([Block(why, ours)] if ours else [])]
+    else:
+        joint = [same_split(column, results) for column in table.columns]
+        rows = _ranked(paper + ours, joint, len(paper))
+        rest = rows[len(paper) :] + _differences(name, results, reference)
+        blocks = [Block("", rows[: len(paper)]), Block("gptbench", rest)]
+    return Table(
+        name,
+        table.title,
+        ["method", "reference", "source"],
+        [column.title for column in table.columns],
+        blocks,
+        [*table.notes, *_notes(name, results, reference, bool(ours))],
+    )
+
+
+def _paper_cell(value: float | None) -> Cell:
+    return Cell(DASH) if value is None else Cell(f"{value:.1f}", value)
+
+
+def plus_minus(value: float, half: float | None, signed: bool = False) -> str:
+    """A number with the half-width of its interval, as the tables print it."""
+    text = f"{value:+.1f}" if signed else f"{value:.1f}"
+    text = text.replace("-0.0", "0.0") if float(text) == 0 and not signed else text
+    return text if half is None else f"{text} ± {half:.1f}"
+
+
+def _our_rows(name: str, results: Results, reference: Reference) -> list[Row]:
+    rows = []
+    for variant, spec in table_variants(name, results, reference).items():
+        cells = [
+            _our_cell(results, reference, name, column, variant)
+            for column in reference.tables[name].columns
+        ]
+        if any(cell.value is not None for cell in cells):
+            rows.append(Row(spec.title, "this run", "gptbench", cells))
+    return rows
+
+
+def _our_cell(
+    results: Results, reference: Reference, name: str, column: Column, variant: str
+) -> Cell:
+    found = column_sample(results, reference, name, column, variant)
+    if found is None:
+        return Cell(DASH)
+    whole = interval(found)
+    return Cell(plus_minus(whole.value, whole.half), whole.value)
+
+
+def _differences(name: str, results: Results, reference: Reference) -> list[Row]:
+    """Ours minus the paper's, where split and metric are the same."""
+    rows = []
+    for variant, spec in table_variants(name, results, reference).items():
+        try:
+            paper = reference.tables[name].row(variant)
+        except KeyError:
+            continue
+        cells = []
+        for column in reference.tables[name].columns:
+            found = column_sample(results, reference, name, column, variant)
+            value = paper.values.get(column.key)
+            fits = found is not None and value is not None and same_split(column, results)
+            if not fits or found is None or value is None:
+                cells.append(Cell(DASH))
+                continue
+            whole = interval(found)
+            cells.append(Cell(plus_minus(whole.value - value, whole.half, signed=True)))
+        if any(cell.text != DASH for cell in cells):
+            rows.append(Row(f"{spec.title}: difference to the paper", "", "gptbench", cells))
+    return rows
+
+
+def _notes(name: str, results: Results, reference: Reference, ran: bool) -> Iterator[str]:
+    if not ran:
+        yield "No runs of this project in this table: the scale does not ask for them."
+        return
+    wanted = len(results.asked.keys)
+    yield (
+        f"This project's rows: mean over {wanted} run(s) (pre-training seeds "
+        f"{_list(results.job.config.pretrain_seeds)}; fine-tuning seeds "
+        f"{_list(results.job.config.finetune_seeds)}) ± half the 95 % interval over seeds and "
+        "examples" + _given(results) + "."
+    )
+    columns = reference.tables[name].columns
+    splits = [
+        f"{column.title}: {score}"
+        for column in columns
+        if (score := our_score(column, results.job.tasks))
+    ]
+    yield "Scored here on " + ", ".join(splits) + "; the paper's numbers are on test sets."
+    variants = table_variants(name, results, reference)
+    for variant, task in results.asked.cells:
+        known = len(results.runs[variant, task])
+        if variant in variants and any(c.task == task for c in columns) and known < wanted:
+            yield f"Incomplete: {variant} on {task}, {known} of {wanted} runs."
+
+
+def _given(results: Results) -> str:
+    if len(set(results.job.config.pretrain_seeds)) > 1:
+        return ""
+    return ", given the one pre-training"
+
+
+def _list(values: Sequence[int]) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+def _ranked(
+    rows: list[Row], joint: Sequence[bool] | None = None, own_from: int | None = None
+) -> list[Row]:
+    """Mark best and second best by column; rows from `own_from` only compete in `joint` ones."""
+    marks: dict[tuple[int, int], str] = {}
+    for column in range(len(rows[0].cells) if rows else 0):
+        ranked = [
+            (round(value, 1), index)
+            for index, row in enumerate(rows)
+            if (value := row.cells[column].value) is not None
+            and (own_from is None or index < own_from or (joint and joint[column]))
+        ]
+        levels = sorted({value for value, _ in ranked}, reverse=True)[:2]
+        if len(ranked) < 2:
+            continue
+        for value, index in ranked:
+            if value in levels:
+                marks[index, column] = BEST if value == levels[0] else SECOND
+    return [
+        replace(
+            row,
+            cells=[replace(cell, mark=marks.get((i, j), "")) for j, cell in enumerate(row.cells)],
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
+# Table 1. -------------------------------------------------------------------------------------
+
+
+def data_table(results: Results, reference: Reference) -> Table:
+    """Table 1: the data sets, and what was used of them."""
+    kinds: dict[str, list[Row]] = {}
+    for name in in_order(results.job.tasks, reference):
+        task = results.job.tasks[name]
+        facts = results.facts.get(name)
+        for split in facts["rows"] if facts else {}:
+            kinds.setdefault(task.kind, []).append(_data_row(name, split, results))
+        if facts is None:
+            cells = [Cell(DASH)] * 8
+            kinds.setdefault(task.kind, []).append(Row(task.title, name, "not encoded", cells))
+    heading = reservation(results, list(results.facts))
+    notes = [heading] if heading else []
+    notes.append(
+        "used: rows after the limits of this scale; found: rows in the files; official: rows of "
+        "the published split; tokens: mean of an example, all its sequences together; digest: "
+        "the beginning of the file's SHA-256."
+    )
+    return Table(
+        "table1",
+        "Data sets",
+        ["data set", "name", "split"],
+        ["used", "found", "official", "unlabelled", "labels", "tokens", "truncated", "digest"],
+        [Block(kind, rows) for kind, rows in kinds.items()],
+        notes,
+    )
+
+
+def _data_row(name: str, split: str, results: Results) -> Row:
+    facts, task = results.facts[name], results.job.tasks[name]
+    labels = facts.get("labels", {}).get(split) or {}
+    shown = ", ".join(f"{label} {count:,}" for label, count in labels.items())
+    mean_tokens = facts.get("mean_tokens")
+    if isinstance(mean_tokens, dict):
+        mean_tokens = mean_tokens.get(split)
+    elif (rows := facts["rows"][split]) and split in facts.get("tokens", {}):
+        mean_tokens = facts["tokens"][split] / rows
+    official = task.official.get(split)
+    unlabelled = facts.get("unlabelled", {}).get(split, 0)
+    cells = [
+        Cell(f"{facts['rows'][split]:,}"),
+        Cell(f"{facts['rows_found'].get(split, 0):,}"),
+        Cell(DASH if official is None else f"{official:,}"),
+        Cell(f"{unlabelled:,}" if unlabelled else DASH),
+        Cell(shown or DASH),
+        Cell(DASH if mean_tokens is None else f"{float(mean_tokens):.1f}"),
+        Cell(f"{100 * facts.get('truncated', {}).get(split, 0):.1f} %"),
+        Cell(str(facts.get("digest", {}).get(split, DASH))[:16]),
+    ]
+    return Row(task.title, name, split, cells)

@@ -1,0 +1,110 @@
+"""What the tests share: the real data's folder, a cut-down scale, and a project copy to run it in."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parent.parent
+REAL_DATA = Path(os.environ.get("GPTBENCH_DATA", PROJECT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with real rows of all data sets; the test is skipped where there is none."""
+    if not (REAL_DATA / "glue").is_dir():
+        pytest.skip(f"real data not found at {REAL_DATA}; set GPTBENCH_DATA to its folder")
+    return REAL_DATA
+
+
+def tiny_config() -> dict[str, Any]:
+    """The quick scale, cut down to seconds: a few rows, two layers, some steps."""
+    config: dict[str, Any] = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
+    config["scale"] = "tiny"
+    config["world"] |= {
+        "books_train": 4, "books_validation": 1, "words_per_book": 2000,
+        "train_rows": 24, "eval_rows": 20,
+    }
+    config["tokenizer"]["merges"] = 300
+    for model in config["models"].values():
+        model["backbone"] |= {"n_embd": 16}
+        model["pretrain"] |= {
+            "steps": 12, "batch_size": 4, "warmup_steps": 2, "checkpoints": 3,
+            "validation_tokens": 1024,
+        }
+    config["models"]["transformer"]["backbone"] |= {"n_layer": 2, "n_head": 2}
+    config["models"]["lstm"]["backbone"] |= {"n_hidden": 16}
+    config["finetune"] |= {"epochs": 1}
+    config["finetune_seeds"] = [0, 1]
+    return deepcopy(config)
+
+
+class Project:
+    """A copy of the workflow in another folder, run as a user runs it."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any] | None = None) -> None:
+        self.folder = folder
+        shutil.copytree(PROJECT / "workflow", folder / "workflow")
+        shutil.copytree(PROJECT / "config", folder / "config")
+        shutil.copy(PROJECT / "Snakefile", folder)
+        shutil.copy(PROJECT / "environment.yml", folder)
+        self.config = dict(tiny_config() if config is None else config)
+        self.save()
+
+    def save(self) -> None:
+        """Write the config as it is now."""
+        (self.folder / "config" / "tiny.yaml").write_text(yaml.safe_dump(self.config))
+
+    @property
+    def results(self) -> Path:
+        """The results folder of the tiny scale."""
+        return self.folder / "results" / str(self.config["scale"])
+
+    def command(self, *words: str) -> list[str]:
+        """The Snakemake command line."""
+        return [
+            sys.executable, "-m", "snakemake", "--cores", "2",
+            "--configfile", "config/tiny.yaml", *words,
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a run: the commands of this Python come first."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PATH": path}
+
+    def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the workflow to its end."""
+        done = subprocess.run(
+            self.command(*words), cwd=self.folder, env=self.environment(), text=True,
+            capture_output=True, timeout=900, check=False,
+        )
+        if check and done.returncode:
+            pytest.fail(f"snakemake ended with {done.returncode}:\n{done.stderr[-6000:]}")
+        return done
+
+    def planned(self, *words: str) -> dict[str, int]:
+        """How many jobs of each rule a dry run would run."""
+        done = self.run("--dry-run", *words)
+        text = done.stdout + done.stderr
+        if "Nothing to be done" in text:
+            return {}
+        stats = text[text.rindex("Job stats:"):]
+        return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", stats, re.M)} | {}
+
+
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The whole chain, run once on the tiny scale. Tests leave its results as they are."""
+    project = Project(tmp_path_factory.mktemp("first") / "a project")
+    project.run()
+    return project

@@ -1,0 +1,350 @@
+"""Figure 1's transformations, zero-shot inputs, truncation, subsets and the files written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gptbench.artifacts import read_json
+from gptbench.data import inputs
+from gptbench.data.encoded import Encoded, EncodedTask
+from gptbench.data.inputs import cut_at_pronoun, draw, fine_tuning_inputs, zero_shot_inputs
+from gptbench.data.tasks import Example
+from gptbench.data.tokenizer import Tokenizer, import_files, train_on_counts
+from gptbench.errors import UserError
+from gptbench.settings import EncodeJob, RowLimits, TaskSpec, TokenizerSettings, load_tasks
+
+TASKS = load_tasks(Path(__file__).parent.parent / "config" / "tasks.yaml")
+WORDS = [*"abcdefghijklmnopqrstuvwxyz.,?", "the", "dog", "bit", "bob", "because", "was", "mad",
+         "very", "positive", "negative", "good", "why", "ran", "it"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def words() -> Tokenizer:
+    """A vocabulary in which each of `WORDS` is one token."""
+    made = train_on_counts(Counter(dict.fromkeys(WORDS, 9)), TokenizerSettings(merges=200))
+    assert all(len(made.encode(word)) == 1 for word in WORDS)
+    return made
+
+
+def tuned(tokenizer: Tokenizer, form: str, texts: list[str], n_ctx: int = 64) -> list[str]:
+    return [tokenizer.decode(ids) for ids in fine_tuning_inputs(texts, form, tokenizer, n_ctx)[0]]
+
+
+def zero(tokenizer: Tokenizer, name: str, texts: list[str], n_ctx: int = 64) -> list[list[str]]:
+    """Context and scored part of each sequence."""
+    found = zero_shot_inputs(name, texts, tokenizer, n_ctx)[0]
+    return [[tokenizer.decode(ids[:first]), tokenizer.decode(ids[first:])] for ids, first in found]
+
+
+# Golden cases. -------------------------------------------------------------------------------
+
+
+def test_single(words: Tokenizer) -> None:
+    assert tuned(words, "single", ["The dog."]) == ["<start> the dog . <classify>"]
+
+
+def test_pair(words: Tokenizer) -> None:
+    assert tuned(words, "pair", ["a b", "c"]) == ["<start> a b <delimiter> c <classify>"]
+
+
+def test_similarity_has_both_orders(words: Tokenizer) -> None:
+    assert tuned(words, "similarity", ["a b", "c"]) == [
+        "<start> a b <delimiter> c <classify>",
+        "<start> c <delimiter> a b <classify>",
+    ]
+
+
+def test_choice(words: Tokenizer) -> None:
+    assert tuned(words, "choice", ["the dog ran.", "why?", "a", "b c", ""]) == [
+        "<start> the dog ran . why ? <delimiter> a <classify>",
+        "<start> the dog ran . why ? <delimiter> b c <classify>",
+        "<start> the dog ran . why ? <delimiter> <classify>",
+    ]
+
+
+def test_special_tokens_have_the_paper_s_order(words: Tokenizer) -> None:
+    ids = fine_tuning_inputs(["a", "b"], "pair", words, 64)[0][0]
+    assert [i for i in ids if i >= words.vocab_size] == [
+        words.vocab_size, words.vocab_size + 1, words.vocab_size + 2,
+    ]  # fmt: skip
+
+
+def test_zero_shot(words: Tokenizer) -> None:
+    assert zero(words, "cola", ["The dog ran."]) == [["the", "dog ran ."]]
+    assert zero(words, "sst2", ["The dog."]) == [
+        ["the dog . very", "negative"],
+        ["the dog . very", "positive"],
+    ]
+    assert zero(words, "race", ["The dog.", "why?", "c", "d e"]) == [
+        ["the dog . why ?", "c"],
+        ["the dog . why ?", "d e"],
+    ]
+    sentence = "The dog bit Bob because it was mad."
+    assert zero(words, "dprd", [sentence, "it", "The dog", "Bob"]) == [
+        ["the dog bit bob because the dog", "was mad ."],
+        ["the dog bit bob because bob", "was mad ."],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "pronoun", "before"),
+    [
+        ("Ann saw it when it ran.", "it", "Ann saw it when "),
+        ("Bit by bit, its dog hit it hard.", "it", "Bit by bit, its dog hit "),
+        ("He saw it, and ran to it", "it", "He saw "),
+        ("He ran because HE was mad.", "he", "He ran because "),
+        ("A newbie (that newbie) ran.", "that newbie", "A newbie ("),
+    ],
+)
+def test_pronoun_place(sentence: str, pronoun: str, before: str) -> None:
+    found, after = cut_at_pronoun(sentence, pronoun)
+    assert found == before
+    assert (found + sentence[len(found) : len(found) + len(pronoun)] + after) == sentence
+
+
+def test_pronoun_that_is_not_there() -> None:
+    with pytest.raises(UserError, match="the pronoun `she` is not in `He ran`"):
+        cut_at_pronoun("He ran", "she")
+
+
+# Truncation. ---------------------------------------------------------------------------------
+
+
+def test_texts_are_cut_as_released(words: Tokenizer) -> None:
+    long = " ".join("abcdefghijkl")
+    assert tuned(words, "pair", [long, "x"], n_ctx=16) == [
+        "<start> a b c d e f <delimiter> x <classify>"
+    ]
+    assert fine_tuning_inputs([long, "x"], "pair", words, 16)[1]
+    assert not fine_tuning_inputs(["a b c d e f", "x"], "pair", words, 16)[1]
+    assert tuned(words, "choice", [long, "", long], n_ctx=16) == [
+        "<start> a b c d e f <delimiter> a b c d e f <classify>"
+    ]
+
+
+def test_only_the_passage_is_cut(words: Tokenizer) -> None:
+    long = " ".join("abcdefghijklmnop")
+    assert tuned(words, "choice", [long, "why?", "x", "x y z"], n_ctx=12) == [
+        "<start> a b c d e f why ? <delimiter> x <classify>",
+        "<start> a b c d why ? <delimiter> x y z <classify>",
+    ]
+    assert tuned(words, "choice", ["a", long, "x y"], n_ctx=12) == [
+        "<start> a b c d e f g <delimiter> x y <classify>"
+    ]
+    assert tuned(words, "choice", ["a", "why", long], n_ctx=12) == [
+        "<start> <delimiter> a b c d e f g h i <classify>"
+    ]
+
+
+def test_zero_shot_loses_the_context_s_beginning(words: Tokenizer) -> None:
+    long = " ".join("abcdefghijkl")
+    assert zero(words, "race", [long, "why?", "x y"], n_ctx=8) == [["i j k l why ?", "x y"]]
+    assert zero(words, "race", ["a", "why", long], n_ctx=8) == [["why", "a b c d e f g"]]
+    assert zero(words, "cola", ["a"]) == [["a", ""]]
+
+
+SENTENCE = st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["single", "pair", "similarity", "choice"]),
+    st.lists(SENTENCE, min_size=5, max_size=5),
+    st.integers(16, 48),
+)
+def test_no_sequence_exceeds_the_context(form: str, texts: list[str], n_ctx: int) -> None:
+    tokenizer = PROPERTY
+    texts = texts[: {"single": 1, "choice": 5}.get(form, 2)]
+    sequences, cut = fine_tuning_inputs(texts, form, tokenizer, n_ctx)
+    length = sum(len(tokenizer.encode(text)) for text in texts)
+    assert cut or max(map(len, sequences)) <= length + 3
+    for ids in sequences:
+        assert len(ids) <= n_ctx
+        assert (ids[0], ids[-1]) == (tokenizer.start, tokenizer.classify)
+        assert ids.count(tokenizer.delimiter) == (0 if form == "single" else 1)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["cola", "sst2", "race"]),
+    st.lists(SENTENCE, min_size=4, max_size=4),
+    st.integers(16, 48),
+)
+def test_zero_shot_keeps_what_is_scored(name: str, texts: list[str], n_ctx: int) -> None:
+    tokenizer = PROPERTY
+    whole = [len(scored) for _, scored in inputs.ZERO_SHOT[name](texts, tokenizer)]
+    for (ids, first), n in zip(
+        zero_shot_inputs(name, texts, tokenizer, n_ctx)[0], whole, strict=True
+    ):
+        assert len(ids) <= n_ctx
+        assert first >= 1
+        assert max(0, len(ids) - first) >= min(n, n_ctx) - 1
+        assert max(ids, default=0) < tokenizer.vocab_size
+
+
+PROPERTY = train_on_counts(Counter(dict.fromkeys(WORDS, 9)), TokenizerSettings(merges=200))
+
+
+# Subsets. ------------------------------------------------------------------------------------
+
+
+def test_draw() -> None:
+    examples = [Example((str(i),), 0, i) for i in range(100)]
+    one, again = draw(examples, 10, 1, "x/train"), draw(examples, 10, 1, "x/train")
+    assert one == again
+    assert [e.index for e in one] == sorted({e.index for e in one})
+    assert len(one) == 10
+    assert draw(examples, 10, 2, "x/train") != one != draw(examples, 10, 1, "x/dev")
+    assert draw(examples, None, 1, "x") == draw(examples, 100, 1, "x") == examples
+
+
+# The stage. ----------------------------------------------------------------------------------
+
+
+def job_of(task: TaskSpec, zeroshot: bool = False, rows: int | None = None) -> EncodeJob:
+    limits = RowLimits(train=rows, eval=rows)
+    return EncodeJob(
+        task=task, n_ctx=32, limits=limits, seed=7, zeroshot=zeroshot, zeroshot_rows=rows
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, words: Tokenizer) -> Path:
+    """A tokenizer, and small CoLA, STS-B, MRPC and DPRD files."""
+    words.save(tmp_path / "tokenizer")
+    cola = "".join(f"g\t{i % 2}\t\tThe dog {'ran ' * (i % 5)}.\n" for i in range(20))
+    stsb = "sentence1\tsentence2\tscore\n" + "".join(f"a\tb\t{i / 4}\n" for i in range(20))
+    mrpc = "Quality\t#1 String\t#2 String\n1\ta\tb c\n0\td\te\n-\tx\ty\n"
+    dprd = "The dog bit Bob because it was mad.\nit\nThe dog,Bob\nThe dog\n\n"
+    for name, content in {"glue/CoLA/{}.tsv": cola, "glue/STS-B/{}.tsv": stsb,
+                          "glue/MRPC/{}.tsv": mrpc, "dprd/{}.c.txt": dprd}.items():  # fmt: skip
+        for split in ("train", "dev", "test"):
+            path = tmp_path / "data" / name.format(split)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+    return tmp_path
+
+
+def encode(folder: Path, job: EncodeJob, name: str = "out") -> Path:
+    inputs.run(job, folder / "data", folder / "tokenizer", folder / name)
+    return folder / name
+
+
+def test_encoded_task_comes_back(folder: Path, words: Tokenizer) -> None:
+    out = encode(folder, job_of(TASKS["mrpc"]))
+    task = EncodedTask.load(out)
+    assert (task.name, task.vocab_size, task.tokenizer_id) == ("mrpc", words.vocab_size, words.id)
+    train = task.splits["train"]
+    assert (len(train), train.per_example, train.labels.tolist()) == (2, 2, [1, 0])
+    assert words.decode(train.sequence(0, 1)) == "<start> b c <delimiter> a <classify>"
+    assert train.lengths().tolist() == [[6, 6], [5, 5]]
+    assert train.index.tolist() == [0, 1]
+    assert train.scored_from is None
+    assert [a.dtype for a in (train.tokens, train.offsets, train.labels)] == [
+        np.int32, np.int64, np.int64,
+    ]  # fmt: skip
+
+
+def test_facts(folder: Path) -> None:
+    facts = read_json(encode(folder, job_of(TASKS["mrpc"])) / "facts.json")
+    assert facts["rows"] == {"train": 2, "dev": 2}
+    assert facts["rows_found"]["train"] == 3
+    assert facts["unlabelled"]["dev"] == 1
+    assert facts["labels"]["train"] == {"0": 1, "1": 1}
+    assert facts["tokens"]["train"] == 22
+    assert facts["mean_tokens"] == 5.5
+    assert facts["truncated"] == {"train": 0.0, "dev": 0.0}
+    assert (facts["name"], facts["version"]) == ("mrpc", 1)
+    assert len(facts["digest"]["train"]) == 64
+
+
+def test_regression_labels(folder: Path) -> None:
+    out = encode(folder, job_of(TASKS["stsb"]))
+    labels = EncodedTask.load(out).splits["dev"].labels
+    assert labels.dtype == np.float32
+    assert labels[:3].tolist() == [0, 0.25, 0.5]
+    assert sum(read_json(out / "facts.json")["labels"]["dev"].values()) == 20
+
+
+def test_zero_shot_files(folder: Path, words: Tokenizer) -> None:
+    out = encode(folder, job_of(TASKS["cola"], zeroshot=True, rows=10))
+    task = EncodedTask.load(out, zeroshot=True)
+    assert list(task.splits) == ["train", "dev"]
+    split = task.splits["dev"]
+    assert len(split) == 10
+    assert split.scored_from is not None
+    assert set(split.scored_from) == {1}
+    assert split.labels.tolist() == (split.index % 2).tolist()
+    assert words.decode(split.sequence(0)).startswith("the dog")
+
+
+def test_dprd_is_zero_shot_only(folder: Path, words: Tokenizer) -> None:
+    out = encode(folder, job_of(TASKS["dprd"], zeroshot=True))
+    assert not (out / "examples.npz").exists()
+    with pytest.raises(UserError, match="the task has no inputs for fine-tuning"):
+        EncodedTask.load(out)
+    split = EncodedTask.load(out, zeroshot=True).splits["test"]
+    assert split.per_example == 2
+    assert split.scored_from is not None
+    rest = [split.sequence(0, k)[split.scored_from[k] :] for k in (0, 1)]
+    assert words.decode(rest[0]) == words.decode(rest[1]) == "was mad ."
+
+
+def test_task_without_heuristic(folder: Path) -> None:
+    with pytest.raises(UserError, match="task mrpc: no zero-shot heuristic; there is one for cola"):
+        encode(folder, job_of(TASKS["mrpc"], zeroshot=True))
+
+
+def test_same_bytes_twice(folder: Path) -> None:
+    job = job_of(TASKS["cola"], zeroshot=True, rows=10)
+    one, two = encode(folder, job, "one"), encode(folder, job, "two")
+    for name in ("examples.npz", "zeroshot.npz", "facts.json"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    ids = [read_json(out / "manifest.json")["run_id"] for out in (one, two)]
+    assert ids[0] == ids[1]
+    (folder / "data/glue/CoLA/dev.tsv").write_text("g\t1\t\tThe dog.\n")
+    assert read_json(encode(folder, job) / "manifest.json")["run_id"] != ids[0]
+
+
+def test_changed_file_is_refused(folder: Path) -> None:
+    out = encode(folder, job_of(TASKS["cola"]))
+    data = bytearray((out / "examples.npz").read_bytes())
+    data[-200] ^= 1
+    (out / "examples.npz").write_bytes(data)
+    with pytest.raises(UserError, match=r"examples\.npz: the checksum differs"):
+        EncodedTask.load(out)
+    with pytest.raises(UserError, match="the task has no zero-shot inputs"):
+        EncodedTask.load(out, zeroshot=True)
+    (out / "manifest.json").unlink()
+    with pytest.raises(UserError, match=r"manifest\.json: No such file"):
+        EncodedTask.load(out)
+
+
+def test_arrays_that_do_not_fit() -> None:
+    tokens = np.zeros(4, np.int32)
+    broken = Encoded(tokens, np.asarray([0, 2]), 1, np.zeros(1, np.int64), np.zeros(1, np.int64))
+    with pytest.raises(UserError, match="x: the arrays do not fit each other"):
+        broken.check("x")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_real_tasks(real_data: Path, tmp_path: Path, name: str) -> None:
+    released = real_data / "openai-gpt"
+    import_files(
+        released / "encoder_bpe_40000.json", released / "vocab_40000.bpe", tmp_path / "tokenizer"
+    )
+    zeroshot = name in inputs.ZERO_SHOT
+    job = job_of(TASKS[name], zeroshot, rows=40).model_copy(update={"n_ctx": 512})
+    inputs.run(job, real_data, tmp_path / "tokenizer", tmp_path / "out")
+    for load_zeroshot in ([False] if name != "dprd" else []) + ([True] if zeroshot else []):
+        task = EncodedTask.load(tmp_path / "out", load_zeroshot)
+        for split in task.splits.values():
+            assert len(split) == 40
+            assert 1 <= split.lengths().min() <= split.lengths().max() <= 512
+            assert (split.tokens == 0).mean() < 0.01

@@ -1,0 +1,203 @@
+"""Resampled scores and intervals: against scikit-learn, scipy, hand-worked numbers, coverage."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn import metrics
+
+from gptbench.evaluation.statistics import (
+    Sample,
+    constant_score,
+    difference,
+    holm,
+    interval,
+    mean,
+    sample,
+)
+
+KEYS = [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def made(values: list[float], keys: list[tuple[int, int]], n: int = 100) -> Sample:
+    """Runs with these scores and nothing to resample."""
+    return Sample(tuple(keys), np.array(values), None, n, (0.0, 100.0))
+
+
+def answers(metric: str, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
+    if metric in ("pearson", "spearman"):
+        score = rng.normal(3, 1, 80)
+        return score, score + rng.normal(0, 1, (2, 80))
+    gold = rng.integers(0, 2, 80)
+    return gold, np.where(rng.random((2, 80)) < 0.7, gold, 1 - gold)
+
+
+PEERS: dict[str, Any] = {
+    "accuracy": metrics.accuracy_score,
+    "f1": metrics.f1_score,
+    "matthews": metrics.matthews_corrcoef,
+    "pearson": lambda gold, said: stats.pearsonr(gold, said)[0],
+    "spearman": lambda gold, said: stats.spearmanr(gold, said)[0],
+}
+
+
+@pytest.mark.parametrize("metric", PEERS)
+def test_scores_agree_with_their_peers(metric: str) -> None:
+    gold, said = answers(metric, np.random.default_rng(0))
+    found = sample(metric, gold, said, KEYS[:2], examples="x", resamples=2)
+    expected = [100 * PEERS[metric](gold, row) for row in said]
+    assert found.values == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("metric", [name for name in PEERS if name != "spearman"])
+def test_a_resample_is_the_score_of_the_drawn_examples(metric: str) -> None:
+    gold, said = answers(metric, np.random.default_rng(1))
+    found = sample(metric, gold, said, KEYS[:2], examples="name", resamples=3, seed=5)
+    rng = np.random.default_rng([5, zlib.crc32(b"name")])
+    for row, drawn in enumerate(rng.integers(0, 80, (3, 80))):
+        expected = [100 * PEERS[metric](gold[drawn], run[drawn]) for run in said]
+        assert found.resampled is not None
+        assert found.resampled[row] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_constant_answer_has_no_correlation() -> None:
+    gold, said = answers("pearson", np.random.default_rng(0))
+    for metric in ("pearson", "spearman"):
+        found = sample(metric, gold, np.full_like(said, 2.7), KEYS[:2], examples="x", resamples=20)
+        assert not found.values.any()
+        assert found.resampled is not None
+        assert not found.resampled.any()
+
+
+def test_what_a_constant_answer_reaches() -> None:
+    gold = np.array([1, 1, 1, 0])
+    assert constant_score("accuracy", gold) == 75
+    assert constant_score("f1", gold) == pytest.approx(100 * metrics.f1_score(gold, [1] * 4))
+    assert constant_score("matthews", gold) == 0
+
+
+def test_seeds_alone_by_hand() -> None:
+    """Values 70, 72, 74: sd 2, standard error 2 / sqrt(3), t(2) = 4.3027."""
+    found = interval(made([70, 72, 74], [(0, 0), (1, 0), (2, 0)]))
+    assert found.value == 72
+    assert found.sd == pytest.approx(2)
+    assert found.half == pytest.approx(4.3027 * 2 / 3**0.5, abs=1e-3)
+    assert found.given == ""
+
+
+def test_the_pretraining_seed_is_the_unit_where_there_are_several() -> None:
+    """Means 71, 76 and 81 by pre-training seed: their variance 25 over 3, t(2) = 4.3027."""
+    found = interval(made([70, 72, 75, 77, 80, 82], [(p, k) for p in range(3) for k in range(2)]))
+    assert found.value == 76
+    assert found.error == pytest.approx((25 / 3) ** 0.5)
+    assert found.df == 2
+    reach = 4.3027 * (25 / 3) ** 0.5
+    assert (found.low, found.high) == pytest.approx((76 - reach, 76 + reach), abs=0.01)
+
+
+def test_two_seeds_give_the_interval_of_the_examples_given_the_seeds() -> None:
+    gold = np.zeros(500, int)
+    said = np.stack([np.arange(500) >= 400, np.arange(500) >= 350]).astype(int)
+    found = interval(sample("accuracy", gold, said, KEYS[:2], examples="x", resamples=5000))
+    assert found.value == 75
+    assert found.given == "given the seeds"
+    assert found.half is not None
+    assert found.half < 5
+
+
+def test_pretraining_seeds_that_happen_to_agree_do_not_hide_the_fine_tuning_seeds() -> None:
+    """Means are equal, but runs differ: pooled variance 50 over 4 runs, 2 degrees of freedom."""
+    found = interval(made([65, 75, 65, 75], KEYS))
+    assert found.error == pytest.approx((50 / 4) ** 0.5)
+    assert found.df == 2
+
+
+def test_one_run_has_the_examples_interval_given_its_seeds() -> None:
+    """400 of 500 right: sqrt(.8 x .2 / 500) = 1.789 points; t(499) = 1.9647."""
+    gold = np.zeros(500, int)
+    said = (np.arange(500) >= 400).astype(int)
+    found = interval(sample("accuracy", gold, said, [(0, 0)], examples="x", resamples=20_000))
+    assert found.value == 80
+    assert found.half == pytest.approx(1.9647 * 1.7889, rel=0.02)
+    assert found.given == "given the seeds"
+
+
+def test_one_run_without_predictions_has_no_interval() -> None:
+    found = interval(made([80], [(0, 0)]))
+    assert (found.low, found.high, found.half) == (None, None, None)
+
+
+def test_all_right_is_no_proof_of_perfection() -> None:
+    gold = np.ones(100, int)
+    found = interval(sample("accuracy", gold, gold, [(0, 0)], examples="x"))
+    assert found.high == 100
+    assert found.low is not None
+    assert 94 < found.low < 98.5
+
+
+def test_a_paired_difference_is_narrower_than_its_parts() -> None:
+    """The same wrong rows in both cancel: B has 10 of 200 more wrong, and nothing else differs."""
+    gold = np.zeros(200, int)
+    first = np.tile((np.arange(200) < 60).astype(int), (2, 1))
+    second = np.tile((np.arange(200) < 70).astype(int), (2, 1))
+    a, b = (sample("accuracy", gold, s, KEYS[:2], examples="x") for s in (first, second))
+    change = difference(a, b)
+    assert change is not None
+    found = interval(change)
+    assert found.value == pytest.approx(5)
+    assert found.error == pytest.approx(100 * (0.05 * 0.95 / 200) ** 0.5, rel=0.1)
+    assert found.error < interval(a).error
+
+
+def test_a_difference_uses_shared_seeds_only() -> None:
+    a = made([70, 80, 90], [(0, 0), (1, 0), (2, 0)])
+    b = made([75, 60], [(1, 0), (3, 0)])
+    change = difference(a, b)
+    assert change is not None
+    assert change.keys == ((1, 0),)
+    assert change.values == pytest.approx([5])
+    assert difference(a, made([1], [(9, 9)])) is None
+
+
+def test_the_mean_of_two_sets_halves_each() -> None:
+    both = mean([made([70, 80], KEYS[:2]), made([50, 40], KEYS[:2])])
+    assert both is not None
+    assert both.values == pytest.approx([60, 60])
+
+
+def test_equal_inputs_give_equal_intervals() -> None:
+    gold, said = answers("f1", np.random.default_rng(2))
+    pair = [interval(sample("f1", gold, said, KEYS[:2], examples="x")) for _ in range(2)]
+    assert pair[0] == pair[1]
+
+
+def test_blocks_of_resamples_have_the_right_shape() -> None:
+    gold = np.zeros(3001, int)
+    found = sample("accuracy", gold, gold[None], [(0, 0)], examples="x", resamples=2000)
+    assert found.resampled is not None
+    assert found.resampled.shape == (2000, 1)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+@pytest.mark.parametrize(("pretrain", "finetune"), [(5, 1), (5, 2), (1, 5)])
+def test_coverage(pretrain: int, finetune: int) -> None:
+    """About 95 % of the intervals hold the true score, when seeds and examples are drawn anew."""
+    rng = np.random.default_rng(pretrain * 10 + finetune)
+    keys = [(p, k) for p in range(pretrain) for k in range(finetune)]
+    hits, trials, n = 0, 300, 150
+    for trial in range(trials):
+        by_pretraining = rng.normal(0, 0.04 if pretrain > 1 else 0, pretrain)
+        chances = [0.7 + by_pretraining[p] + rng.normal(0, 0.03) for p, _ in keys]
+        hard = rng.normal(0, 0.2, n)
+        said = np.array([rng.random(n) < np.clip(c + hard, 0, 1) for c in chances]).astype(int)
+        scored = sample("accuracy", np.ones(n, int), said, keys, examples=str(trial), resamples=200)
+        hits += interval(scored).includes(69.4)
+    assert 0.90 <= hits / trials <= 0.99

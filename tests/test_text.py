@@ -1,0 +1,118 @@
+"""Standardising and splitting text: the released rules, and the shortcuts that keep them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import ftfy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gptbench.data import text as texts
+
+MARKS = "-~!\";?+,)(/*[]}{|_\\—–―…´&<>'.:$%\n\r\t \x0c\x1b\x7f\xa0\u2028éÃ©aB1"
+
+
+def released(text: str) -> str:
+    """`text_standardize(ftfy.fix_text(text))` as the released code has it, letter by letter."""
+    text = ftfy.fix_text(text)
+    text = text.replace("—", "-")
+    text = text.replace("–", "-")
+    text = text.replace("―", "-")
+    text = text.replace("…", "...")
+    text = text.replace("´", "'")
+    text = re.sub(
+        """(-+|~+|!+|"+|;+|\\?+|\\++|,+|\\)+|\\(+|\\+|\\/+|\\*+|\\[+|\\]+|}+|{+|\\|+|_+)""",
+        r" \1 ",
+        text,
+    )
+    text = re.sub(r"\s*\n\s*", " \n ", text)
+    text = re.sub(r"[^\S\n]+", " ", text)
+    return text.strip()
+
+
+def released_words(text: str) -> list[str]:
+    """Tokens of spaCy over the whole standardised text at once."""
+    from spacy.lang.en import English
+
+    tokens = [token.text.lower() for token in English().tokenizer(released(text))]
+    return [texts.NEWLINE if token == "\n " else token for token in tokens]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("a—b–c―d", "a - b - c - d"),
+        ("well…", "well..."),
+        ("it´s", "it's"),
+        ("a\\b", "a\\b"),
+        ("wait--what?!", "wait -- what ? !"),
+        ("(one) [two] {three} |four|", "( one ) [ two ] { three } | four |"),
+        ("a/b*c_d~e+f", "a / b * c _ d ~ e + f"),
+        ("  one\t two \n\n \n three  ", "one two \n three"),
+        ("\n\n", ""),
+        ("a\r\nb\rc", "a \n b \n c"),
+        ("&amp; “quoted”", '& " quoted "'),
+        ("doesnâ€™t", "doesn't"),
+        ("<b> &amp;", "<b> &amp ;"),
+    ],
+)
+def test_standardise(raw: str, expected: str) -> None:
+    assert texts.standardise(raw) == expected == released(raw)
+
+
+@given(st.text(alphabet=MARKS) | st.text())
+def test_standardise_is_the_released_function(raw: str) -> None:
+    assert texts.fix(raw) == ftfy.fix_text(raw)
+    assert texts.standardise(raw) == released(raw)
+
+
+@given(st.text(alphabet=MARKS) | st.text())
+def test_chunks_are_the_whole(raw: str) -> None:
+    lines = [[p for chunk in line for p in texts.pieces(chunk)] for line in texts.lines(raw)]
+    assert " \n ".join(" ".join(line) for line in lines) == texts.standardise(raw)
+
+
+def test_long_lines_are_repaired_as_ftfy_does() -> None:
+    raw = "é&amp;" * 200_000 + "<\n&amp;"
+    assert texts.fix(raw) == ftfy.fix_text(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("Don't stop.\nGo!", ["do", "n't", "stop", ".", "\n", "go", "!"]),
+        ("I cannot; gonna", ["i", "can", "not", ";", "gon", "na"]),
+        ("Mr. Smith's $5.50", ["mr.", "smith", "'s", "$", "5.50"]),
+        ("", []),
+    ],
+)
+def test_words(raw: str, expected: list[str]) -> None:
+    assert texts.words(raw) == expected == released_words(raw)
+
+
+WORDS = st.sampled_from(
+    ["don't", "Cannot", "U.S.", "e.g.", ":)", ";-)", "8am", "well-known", "a.b", "(he", "said)",
+     "“No”", "3,000", "it's", "\\n", "''", "...", "C++", "Mr.", "o'clock", "\n", "x\\y", "n't"]
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(WORDS | st.text(max_size=6), max_size=12).map(" ".join))
+def test_words_are_those_of_the_whole_text(raw: str) -> None:
+    assert texts.words(raw) == released_words(raw)
+
+
+def test_words_of_real_books(real_data: Path) -> None:
+    for name in ("validation", "train"):
+        book = sorted((real_data / "books" / name).glob("*.txt"))[0]
+        raw = book.read_text("utf-8")[:300_000]
+        assert texts.words(raw) == released_words(raw)
+
+
+def test_forgetting_changes_nothing() -> None:
+    before = texts.words("It's here.")
+    texts.forget()
+    assert texts.words("It's here.") == before

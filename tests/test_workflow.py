@@ -1,0 +1,209 @@
+"""The real workflow under the real Snakemake, on a cut-down scale."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import Project
+
+pytestmark = pytest.mark.workflow
+
+
+def scores(project: Project) -> list[dict[str, str]]:
+    with (project.results / "report" / "scores.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_whole_paper_comes_out(finished_project: Project) -> None:
+    report = finished_project.results / "report"
+    for n in range(1, 6):
+        for ending in ("csv", "md", "tex"):
+            assert (report / "tables" / f"table{n}.{ending}").stat().st_size > 100
+    for side in ("left", "right"):
+        assert (report / "figures" / f"figure2_{side}.svg").stat().st_size > 1000
+        assert (report / "figures" / f"figure2_{side}.png").read_bytes()[:4] == b"\x89PNG"
+    page = (report / "index.html").read_text()
+    assert "SYNTHETIC" in page
+    assert "src=\"http" not in page, "the page is self-contained"
+    rows = scores(finished_project)
+    ours = {(r["table"], r["variant"], r["task"]) for r in rows if r["source"] == "gptbench"}
+    for task in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte"):
+        for variant in ("full", "no-pretraining", "no-aux-lm", "lstm"):
+            assert ("table5", variant, task) in ours
+    assert {t for table, _, t in ours if table == "figure2_right"} == {
+        "cola", "sst2", "race", "dprd"
+    }
+    assert list(rows[0]) == (
+        "table,method,source,variant,model,task,metric,split,pretrain_seed,seed,value,"
+        "ci_low,ci_high,n,steps,run_id"
+    ).split(",")
+
+
+def test_nothing_changed_is_nothing_to_be_done(finished_project: Project) -> None:
+    assert finished_project.planned() == {}
+
+
+def test_another_lambda_runs_fine_tuning_and_report(finished_project: Project) -> None:
+    planned = finished_project.planned("--config", "lm_coef=0.25")
+    assert set(planned) <= {"finetune", "report", "all", "total"}
+    everything = len(list(finished_project.results.glob("finetune/*/*/*/metrics.json")))
+    unchanged = len(list(finished_project.results.glob("finetune/no-aux-lm/*/*/metrics.json")))
+    assert planned["finetune"] == everything - unchanged
+    assert planned["report"] == 1
+
+
+def test_exchanged_settings_are_noticed(finished_project: Project) -> None:
+    world = finished_project.config["world"]
+    first, second = world["books_train"], world["books_validation"]
+    assert first != second
+    limits = {"default": {"train": 12, "eval": 8}}
+    one = finished_project.planned("--config", f"limits={json.dumps(limits)}")
+    assert one["encode"] == 12 + 1
+    finetune = finished_project.config["finetune"]
+    exchanged = {"clip": finetune["classifier_dropout"], "classifier_dropout": 0.5}
+    planned = finished_project.planned("--config", f"finetune={json.dumps(exchanged)}")
+    assert planned["finetune"] > 0
+    assert "pretrain" not in planned
+
+
+@pytest.fixture
+def edited(finished_project: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project, times kept, to edit."""
+    project = object.__new__(Project)
+    project.folder = tmp_path / "copy"
+    project.config = dict(finished_project.config)
+    shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
+    return project
+
+
+def test_one_tasks_row_runs_that_task_alone(edited: Project) -> None:
+    path = edited.folder / "config" / "tasks.yaml"
+    tasks = yaml.safe_load(path.read_text())
+    tasks["rte"]["version"] = 2
+    path.write_text(yaml.safe_dump(tasks))
+    done = edited.run("--dry-run")
+    planned = edited.planned()
+    assert planned["encode"] == 1
+    assert "pretrain" not in planned
+    runs = len(list(edited.results.glob("finetune/*/rte/*/metrics.json")))
+    assert planned["finetune"] == runs
+    assert "task=mnli" not in done.stdout + done.stderr
+
+
+def test_a_caption_runs_the_report_alone(edited: Project) -> None:
+    for name, change in (
+        ("tasks.yaml", lambda data: data["rte"].update(title="Another name")),
+        ("experiments.yaml", lambda data: data["studies"]["table2"].update(title="Other")),
+    ):
+        path = edited.folder / "config" / name
+        data = yaml.safe_load(path.read_text())
+        change(data)
+        path.write_text(yaml.safe_dump(data))
+    assert edited.planned() == {"all": 1, "report": 1, "total": 2}
+
+
+def test_two_folders_give_the_same_numbers(
+    finished_project: Project, tmp_path: Path
+) -> None:
+    other = Project(tmp_path / "elsewhere")
+    other.run()
+    compared = 0
+    for path in sorted(finished_project.results.glob("finetune/*/*/*/predictions.parquet")):
+        twin = other.results / path.relative_to(finished_project.results)
+        assert twin.read_bytes() == path.read_bytes(), path
+        compared += 1
+    assert compared > 50
+    without_ids = [[{**r, "run_id": ""} for r in scores(p)] for p in (finished_project, other)]
+    assert without_ids[0] == without_ids[1]
+
+
+def wait_for(condition, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", ["snakemake-killed", "ctrl-c"])
+def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path: Path, how: str) -> None:
+    project = Project(tmp_path / how)
+    for model in project.config["models"].values():
+        model["pretrain"]["steps"] = 1500
+    project.config["studies"] = ["figure2_right"]
+    project.save()
+    target = "results/tiny/pretrain/transformer/seed0/metrics.json"
+    running = subprocess.Popen(
+        project.command(target), cwd=project.folder, env={
+            **project.environment(), "GPTBENCH_RESUME_SECONDS": "0.5"
+        },
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )
+    folder = (project.folder / target).parent
+    wait_for(lambda: (folder / "resume.ckpt").exists() or running.poll() is not None, 120)
+    assert running.poll() is None, "the run was over before it could be interrupted"
+    if how == "snakemake-killed":
+        os.kill(running.pid, signal.SIGKILL)
+    else:
+        os.killpg(running.pid, signal.SIGINT)
+    running.wait(60)
+    time.sleep(3)  # the worker ends its job
+    assert not (project.folder / target).exists()
+    project.run("--unlock", target)
+    again = project.run(target)
+    assert "goes on from step" in again.stderr + again.stdout + (
+        project.results / "logs" / "pretrain" / "transformer-seed0.log"
+    ).read_text()
+    whole = Project(tmp_path / "whole", project.config)
+    whole.run(target)
+    left, right = (
+        json.loads((p.folder / target).read_text()) for p in (project, whole)
+    )
+    assert left["validation_loss"] == right["validation_loss"]
+    weights = [(p.folder / target).with_name("model.safetensors") for p in (project, whole)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_without_the_worker_everything_still_works(
+    finished_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPTBENCH_NO_WORKER", "1")
+    project = Project(tmp_path / "cold")
+    target = "results/tiny/finetune/no-pretraining/rte/pre0-seed0/metrics.json"
+    project.run(target)
+    path = Path(target).with_name("predictions.parquet")
+    warm = finished_project.folder / path
+    assert (project.folder / path).read_bytes() == warm.read_bytes()
+
+
+def test_nothing_of_quick_leaks_into_another_scale(tmp_path: Path) -> None:
+    project = Project(tmp_path / "leak")
+    del project.config["limits"]
+    project.save()
+    done = project.run("--dry-run", check=False)
+    assert done.returncode != 0
+    assert "key `limits` is missing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--config", "lm_coeff=1"], "unknown key `lm_coeff`; did you mean `lm_coef`?"),
+        (["--config", "source=folder", "data_root=/nowhere/at/all"], "/nowhere/at/all: no such"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path: Path, words: list[str], said: str) -> None:
+    project = Project(tmp_path / "mistake")
+    done = project.run("--dry-run", *words, check=False)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
