@@ -305,7 +305,7 @@ def _logged(path: Path | None) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     streams = sys.stdout, sys.stderr
     with path.open("w", encoding="utf-8", buffering=1) as log:
-        sys.stdout, sys.stderr = Tee(streams[0], log), Tee(streams[1], log)  # type: ignore[assignment]
+        sys.stdout, sys.stderr = Tee(streams[0], log), Tee(streams[1], log)
         try:
             yield
         finally:

@@ -48,9 +48,7 @@ class FinetuneRun:
     @property
     def path(self) -> str:
         """Its folder below `results/<scale>/`."""
-        return (
-            f"finetune/{self.variant}/{self.task}/pre{self.pretrain_seed}-seed{self.seed}"
-        )
+        return f"finetune/{self.variant}/{self.task}/pre{self.pretrain_seed}-seed{self.seed}"
 
 
 class Plan:
@@ -148,7 +146,9 @@ class Plan:
         if self.config.synthetic:
             return
         if not self.data_root.is_dir():
-            raise UserError(f"{self.data_root}: no such folder; give DATA=folder with the data sets")
+            raise UserError(
+                f"{self.data_root}: no such folder; give DATA=folder with the data sets"
+            )
         for split in ("train", "validation"):
             folder = self.data_root / "books" / split
             if not folder.is_dir() or not any(folder.iterdir()):
@@ -162,7 +162,8 @@ class Plan:
     def task_names(self) -> list[str]:
         """The tasks that are fine-tuned or scored zero-shot."""
         return sorted(
-            {run.task for run in self.runs()} | set(self.zeroshot_tasks()), key=list(self.tasks).index
+            {run.task for run in self.runs()} | set(self.zeroshot_tasks()),
+            key=list(self.tasks).index,
         )
 
     def zeroshot_tasks(self, study: str | None = None) -> list[str]:
@@ -234,7 +235,9 @@ class Plan:
         if layers is not None and not (
             isinstance(backbone, TransformerSettings) and layers <= backbone.n_layer
         ):
-            raise UserError(f"variant {run.variant}: {variant.model} has no {layers} layers to copy")
+            raise UserError(
+                f"variant {run.variant}: {variant.model} has no {layers} layers to copy"
+            )
         return FinetuneJob(
             variant=run.variant,
             model=variant.model,
@@ -289,7 +292,11 @@ def bare(task: TaskSpec) -> TaskSpec:
     """A task without what training never reads, so that a new title re-runs the report alone."""
     return task.model_copy(
         update={
-            "title": task.name, "home": "", "official": {}, "files": {}, "columns": {},
+            "title": task.name,
+            "home": "",
+            "official": {},
+            "files": {},
+            "columns": {},
             "paper_split": "",
         }
     )

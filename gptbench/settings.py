@@ -227,8 +227,11 @@ class TaskSpec(Settings):
     name: str
     title: str
     kind: Literal[
-        "natural language inference", "question answering", "sentence similarity",
-        "classification", "pronoun resolution",
+        "natural language inference",
+        "question answering",
+        "sentence similarity",
+        "classification",
+        "pronoun resolution",
     ]
     format: Literal["single", "pair", "similarity", "choice"]
     parser: Literal["tsv", "jsonl", "race", "story_cloze", "dprd"]
@@ -359,8 +362,9 @@ def parse(cls: type[S], data: Any, where: str) -> S:
 
 
 def explain(cls: type[BaseModel], error: ValidationError) -> str:
-    """The first fault of a validation error in one line."""
-    fault = error.errors()[0]
+    """The first fault of a validation error in one line; a misspelt key before a missing one."""
+    faults = error.errors()
+    fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
     path, known = _walk(cls, fault["loc"])
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":

@@ -27,6 +27,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 SOCKET = "GPTBENCH_WORKER"
 WARM = ("encode", "pretrain", "finetune", "zeroshot", "corpus", "tokenizer")
@@ -62,9 +63,7 @@ def delegate(argv: list[str]) -> int | None:
     fds = array.array("i", [sys.stdout.fileno(), sys.stderr.fileno()])
     data = request.encode()
     with connection:
-        sent = connection.sendmsg(
-            [data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds.tobytes())]
-        )
+        sent = connection.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds.tobytes())])
         connection.sendall(data[sent:])
 
         def interrupted(number: int, _: FrameType | None) -> None:
@@ -90,8 +89,14 @@ def started(root: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
         subprocess.Popen(
-            [sys.executable, "-m", "gptbench.worker", str(path), str(os.getpid()),
-             str(listener.fileno())],
+            [
+                sys.executable,
+                "-m",
+                "gptbench.worker",
+                str(path),
+                str(os.getpid()),
+                str(listener.fileno()),
+            ],
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -186,7 +191,7 @@ class Worker:
         self.jobs[pid] = connection
         self.selector.register(connection, selectors.EVENT_READ, pid)
 
-    def _child(self, request: dict[str, object], fds: array.array[int]) -> None:
+    def _child(self, request: dict[str, Any], fds: array.array[int]) -> None:
         status = 70
         try:
             os.setsid()
@@ -195,13 +200,13 @@ class Worker:
                 other.close()
             os.dup2(fds[0], 1)
             os.dup2(fds[1], 2)
-            os.chdir(str(request["cwd"]))
+            os.chdir(request["cwd"])
             os.environ.clear()
-            os.environ.update(request["env"])  # type: ignore[arg-type]
+            os.environ.update(request["env"])
             os.environ.pop(SOCKET, None)
             from gptbench import cli
 
-            status = cli.main(list(request["argv"]))  # type: ignore[call-overload]
+            status = cli.main(request["argv"])
         except SystemExit as leaving:
             status = leaving.code if isinstance(leaving.code, int) else 1
         except BaseException:

@@ -1,4 +1,4 @@
-"""What the tests share: the real data's folder, a cut-down scale, and a project copy to run it in."""
+"""What the tests share: the real data, a cut-down scale, and a copy of the project to run it in."""
 
 from __future__ import annotations
 
@@ -32,14 +32,20 @@ def tiny_config() -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
     config["scale"] = "tiny"
     config["world"] |= {
-        "books_train": 4, "books_validation": 1, "words_per_book": 2000,
-        "train_rows": 24, "eval_rows": 20,
+        "books_train": 4,
+        "books_validation": 1,
+        "words_per_book": 2000,
+        "train_rows": 24,
+        "eval_rows": 20,
     }
     config["tokenizer"]["merges"] = 300
     for model in config["models"].values():
         model["backbone"] |= {"n_embd": 16}
         model["pretrain"] |= {
-            "steps": 12, "batch_size": 4, "warmup_steps": 2, "checkpoints": 3,
+            "steps": 12,
+            "batch_size": 4,
+            "warmup_steps": 2,
+            "checkpoints": 3,
             "validation_tokens": 1024,
         }
     config["models"]["transformer"]["backbone"] |= {"n_layer": 2, "n_head": 2}
@@ -73,8 +79,14 @@ class Project:
     def command(self, *words: str) -> list[str]:
         """The Snakemake command line."""
         return [
-            sys.executable, "-m", "snakemake", "--cores", "2",
-            "--configfile", "config/tiny.yaml", *words,
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--cores",
+            "2",
+            "--configfile",
+            "config/tiny.yaml",
+            *words,
         ]
 
     def environment(self) -> dict[str, str]:
@@ -85,8 +97,13 @@ class Project:
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the workflow to its end."""
         done = subprocess.run(
-            self.command(*words), cwd=self.folder, env=self.environment(), text=True,
-            capture_output=True, timeout=900, check=False,
+            self.command(*words),
+            cwd=self.folder,
+            env=self.environment(),
+            text=True,
+            capture_output=True,
+            timeout=900,
+            check=False,
         )
         if check and done.returncode:
             pytest.fail(f"snakemake ended with {done.returncode}:\n{done.stderr[-6000:]}")
@@ -98,7 +115,7 @@ class Project:
         text = done.stdout + done.stderr
         if "Nothing to be done" in text:
             return {}
-        stats = text[text.rindex("Job stats:"):]
+        stats = text[text.rindex("Job stats:") :]
         return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", stats, re.M)} | {}
 
 

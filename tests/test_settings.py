@@ -2,20 +2,29 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from gptbench.errors import UserError
 from gptbench.plan import FinetuneRun, Plan
-from gptbench.settings import Config, FinetuneJob, load_tasks, parse, read_yaml, schemas
+from gptbench.settings import (
+    Config,
+    FinetuneJob,
+    LstmSettings,
+    load_tasks,
+    parse,
+    read_yaml,
+    schemas,
+)
 
 CONFIG = Path(__file__).parent.parent / "config"
 SCALES = ["config", "showcase", "local", "one-gpu", "paper"]
 
 
-def read(scale: str) -> dict:
-    data = read_yaml(CONFIG / f"{scale}.yaml")
+def read(scale: str) -> dict[str, Any]:
+    data: dict[str, Any] = read_yaml(CONFIG / f"{scale}.yaml")
     return data | ({"data_root": "/data"} if data["source"] == "folder" else {})
 
 
@@ -25,7 +34,10 @@ def test_every_scale_is_complete_and_valid(scale: str) -> None:
     plan = Plan.read(data, CONFIG, scale)
     assert set(data) >= set(Config.model_fields) - {"notes"}, "a scale leaves nothing to another"
     assert {r.variant for r in plan.runs("table5")} == {
-        "full", "no-pretraining", "no-aux-lm", "lstm"
+        "full",
+        "no-pretraining",
+        "no-aux-lm",
+        "lstm",
     }
     assert len({r.task for r in plan.runs()}) == 12
     layers = plan.config.models["transformer"].backbone.n_layer
@@ -42,7 +54,9 @@ def test_the_paper_scale_has_the_papers_numbers() -> None:
     assert (job.finetune.warmup, job.lm_coef) == (0.002, 0.5)
     pretrain = plan.pretrain_job("transformer", 0).pretrain
     assert (pretrain.lr, pretrain.warmup_steps, pretrain.epochs) == (2.5e-4, 2000, 100)
-    assert plan.pretrain_job("lstm", 0).backbone.n_hidden == 2048
+    lstm = plan.pretrain_job("lstm", 0).backbone
+    assert isinstance(lstm, LstmSettings)
+    assert lstm.n_hidden == 2048
 
 
 @pytest.mark.parametrize(
@@ -55,11 +69,20 @@ def test_the_paper_scale_has_the_papers_numbers() -> None:
         ({"studies": ["table6"]}, "studies: `table6` is not defined; did you mean `table"),
         ({"world": None}, "source is `world`, so the key `world` is needed"),
         ({"source": "folder"}, "data_root is needed"),
-        ({"limits": {"seed": 0, "default": {"train": 9, "eval": 9}, "zeroshot": 1,
-                     "tasks": {"mnly": {"train": 1, "eval": 1}}}}, "did you mean `mnli`"),
+        (
+            {
+                "limits": {
+                    "seed": 0,
+                    "default": {"train": 9, "eval": 9},
+                    "zeroshot": 1,
+                    "tasks": {"mnly": {"train": 1, "eval": 1}},
+                }
+            },
+            "did you mean `mnli`",
+        ),
     ],
 )
-def test_a_wrong_key_or_value_is_one_line(change: dict, said: str) -> None:
+def test_a_wrong_key_or_value_is_one_line(change: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError) as caught:
         Plan.read(read("config") | change, CONFIG, "config.yaml")
     assert said in str(caught.value)
@@ -109,9 +132,7 @@ def test_lambda_reaches_only_the_runs_that_use_it() -> None:
     before = Plan.read(read("config"), CONFIG)
     after = Plan.read(read("config") | {"lm_coef": 0.25}, CONFIG)
     changed = {
-        run.variant
-        for run in before.runs()
-        if before.finetune_job(run) != after.finetune_job(run)
+        run.variant for run in before.runs() if before.finetune_job(run) != after.finetune_job(run)
     }
     assert changed == {run.variant for run in before.runs()} - {"no-aux-lm"}
     assert before.pretrain_job("transformer", 0) == after.pretrain_job("transformer", 0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ftfy
 import pytest
@@ -33,11 +35,16 @@ def released(text: str) -> str:
     return text.strip()
 
 
-def released_words(text: str) -> list[str]:
-    """Tokens of spaCy over the whole standardised text at once."""
+@cache
+def spacy_tokenizer() -> Any:
     from spacy.lang.en import English
 
-    tokens = [token.text.lower() for token in English().tokenizer(released(text))]
+    return English().tokenizer
+
+
+def released_words(text: str) -> list[str]:
+    """Tokens of spaCy over the whole standardised text at once."""
+    tokens = [token.text.lower() for token in spacy_tokenizer()(released(text))]
     return [texts.NEWLINE if token == "\n " else token for token in tokens]
 
 
@@ -95,7 +102,8 @@ def test_words(raw: str, expected: list[str]) -> None:
 
 WORDS = st.sampled_from(
     ["don't", "Cannot", "U.S.", "e.g.", ":)", ";-)", "8am", "well-known", "a.b", "(he", "said)",
-     "“No”", "3,000", "it's", "\\n", "''", "...", "C++", "Mr.", "o'clock", "\n", "x\\y", "n't"]
+     "“No”", "3,000", "it's", "\\n", "''", "...", "C++", "Mr.", "o'clock", "\n", "x\\y", "n't",
+     "''Deed", "'", "x''", "''"]
 )  # fmt: skip
 
 
@@ -110,6 +118,15 @@ def test_words_of_real_books(real_data: Path) -> None:
         book = sorted((real_data / "books" / name).glob("*.txt"))[0]
         raw = book.read_text("utf-8")[:300_000]
         assert texts.words(raw) == released_words(raw)
+
+
+@pytest.mark.parametrize(
+    "raw", ["wrong anywhere?' ''Deed is there,'", "''Tis so.", "' ''Tis", "x'' '", "'em.' '' ''a"]
+)
+def test_pieces_that_depend_on_their_neighbours(raw: str) -> None:
+    assert any(texts.piece_words(p)[1] for chunk in raw.split() for p in texts.pieces(chunk))
+    assert texts.words(raw) == released_words(raw)
+    assert texts.words(f"a\n{raw}\n' b") == released_words(f"a\n{raw}\n' b")
 
 
 def test_forgetting_changes_nothing() -> None:

@@ -229,3 +229,11 @@ def test_released_vocabulary(real_data: Path, tmp_path: Path) -> None:
         (folder / "encoder_bpe_40000.json").read_text()
     )
     assert (tmp_path / "merges.txt").read_bytes() == (folder / "vocab_40000.bpe").read_bytes()
+
+
+def test_encoding_is_that_of_the_whole_text(real_data: Path) -> None:
+    folder = real_data / "openai-gpt"
+    tokenizer = bpe.read_files(folder / "encoder_bpe_40000.json", folder / "vocab_40000.bpe")
+    raw = "No' ''Deed is there,' he said.\n“I cannot”--8am :) e.g. ''Tis 'em.'\n\n'x' isn't"
+    symbols = [symbol for word in texts.words(raw) for symbol in tokenizer.symbols(word)]
+    assert tokenizer.encode(raw) == [tokenizer.encoder.get(symbol, 0) for symbol in symbols]

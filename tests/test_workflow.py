@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,14 +35,17 @@ def test_the_whole_paper_comes_out(finished_project: Project) -> None:
         assert (report / "figures" / f"figure2_{side}.png").read_bytes()[:4] == b"\x89PNG"
     page = (report / "index.html").read_text()
     assert "SYNTHETIC" in page
-    assert "src=\"http" not in page, "the page is self-contained"
+    assert 'src="http' not in page, "the page is self-contained"
     rows = scores(finished_project)
     ours = {(r["table"], r["variant"], r["task"]) for r in rows if r["source"] == "gptbench"}
     for task in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte"):
         for variant in ("full", "no-pretraining", "no-aux-lm", "lstm"):
             assert ("table5", variant, task) in ours
     assert {t for table, _, t in ours if table == "figure2_right"} == {
-        "cola", "sst2", "race", "dprd"
+        "cola",
+        "sst2",
+        "race",
+        "dprd",
     }
     assert list(rows[0]) == (
         "table,method,source,variant,model,task,metric,split,pretrain_seed,seed,value,"
@@ -101,20 +105,17 @@ def test_one_tasks_row_runs_that_task_alone(edited: Project) -> None:
 
 
 def test_a_caption_runs_the_report_alone(edited: Project) -> None:
-    for name, change in (
-        ("tasks.yaml", lambda data: data["rte"].update(title="Another name")),
-        ("experiments.yaml", lambda data: data["studies"]["table2"].update(title="Other")),
-    ):
+    for name, *keys in (("tasks.yaml", "rte"), ("experiments.yaml", "studies", "table2")):
         path = edited.folder / "config" / name
-        data = yaml.safe_load(path.read_text())
-        change(data)
+        data = entry = yaml.safe_load(path.read_text())
+        for key in keys:
+            entry = entry[key]
+        entry["title"] = "Another name"
         path.write_text(yaml.safe_dump(data))
     assert edited.planned() == {"all": 1, "report": 1, "total": 2}
 
 
-def test_two_folders_give_the_same_numbers(
-    finished_project: Project, tmp_path: Path
-) -> None:
+def test_two_folders_give_the_same_numbers(finished_project: Project, tmp_path: Path) -> None:
     other = Project(tmp_path / "elsewhere")
     other.run()
     compared = 0
@@ -127,7 +128,7 @@ def test_two_folders_give_the_same_numbers(
     assert without_ids[0] == without_ids[1]
 
 
-def wait_for(condition, seconds: float) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
@@ -143,10 +144,12 @@ def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path: Path, how: s
     project.save()
     target = "results/tiny/pretrain/transformer/seed0/metrics.json"
     running = subprocess.Popen(
-        project.command(target), cwd=project.folder, env={
-            **project.environment(), "GPTBENCH_RESUME_SECONDS": "0.5"
-        },
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        project.command(target),
+        cwd=project.folder,
+        env={**project.environment(), "GPTBENCH_RESUME_SECONDS": "0.5"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     folder = (project.folder / target).parent
     wait_for(lambda: (folder / "resume.ckpt").exists() or running.poll() is not None, 120)
@@ -160,14 +163,15 @@ def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path: Path, how: s
     assert not (project.folder / target).exists()
     project.run("--unlock", target)
     again = project.run(target)
-    assert "goes on from step" in again.stderr + again.stdout + (
-        project.results / "logs" / "pretrain" / "transformer-seed0.log"
-    ).read_text()
+    assert (
+        "goes on from step"
+        in again.stderr
+        + again.stdout
+        + (project.results / "logs" / "pretrain" / "transformer-seed0.log").read_text()
+    )
     whole = Project(tmp_path / "whole", project.config)
     whole.run(target)
-    left, right = (
-        json.loads((p.folder / target).read_text()) for p in (project, whole)
-    )
+    left, right = (json.loads((p.folder / target).read_text()) for p in (project, whole))
     assert left["validation_loss"] == right["validation_loss"]
     weights = [(p.folder / target).with_name("model.safetensors") for p in (project, whole)]
     assert weights[0].read_bytes() == weights[1].read_bytes()

@@ -2,8 +2,9 @@
 
 The steps (paper.md, "Tokenizer"): `ftfy.fix_text`, the released replacements and white-space
 rules, spaCy's blank English tokenizer, lower case. Everything after the repair is local to a
-*chunk*, a run of characters between white space; `lines` and `pieces` rest on that, and it
-is what makes encoding a whole corpus quick. spaCy and ftfy are imported on first use.
+*chunk*, a run of characters between white space (for the exception see `piece_words`); `lines`
+and `pieces` rest on that, and it is what makes encoding a whole corpus quick. spaCy and ftfy
+are imported on first use.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 NEWLINE = "\n"
 """The word that stands for a line break; spaCy hands it over as "\\n "."""
@@ -92,16 +93,30 @@ def pieces(chunk: str) -> list[str]:
     return _set_apart(chunk).split()
 
 
-def piece_words(piece: str) -> list[str]:
-    """The tokens of spaCy, in lower case, of one piece of standardised text (no white space).
+def piece_words(piece: str) -> tuple[list[str], bool]:
+    """The tokens of spaCy, in lower case, of one piece of standardised text by itself, and
+    whether the pieces beside it can change them (of about one piece in 100,000).
+
+    spaCy's tokens are local to a piece, but for its last pass over a whole text, which joins
+    or splits tokens that spell an exception (two apostrophes become one quotation mark) unless
+    a longer or earlier run of tokens, perhaps across a space, is taken first. A piece that the
+    pass leaves alone is left alone beside any other.
 
     Letters alone (ASCII) are one token unless spaCy lists the piece as an exception: each of
     its prefixes, suffixes and infixes has a mark or a digit. It isn't asked about those.
     """
-    tokenize, exceptions = _spacy()
-    if piece.isascii() and piece.isalpha() and piece not in exceptions:
-        return [piece.lower()]
-    return [token.text.lower() for token in tokenize(piece)]
+    spacy = _spacy()
+    if piece.isascii() and piece.isalpha() and piece not in spacy.exceptions:
+        return [piece.lower()], False
+    tokens = [token.text for token in spacy.whole(piece)]
+    changed = tokens != [token.text for token in spacy.first_pass(piece)]
+    return [token.lower() for token in tokens], changed
+
+
+def line_words(line: Iterable[str]) -> list[str]:
+    """The words of one line, given its chunks, from spaCy over the whole line."""
+    standard = " ".join(piece for chunk in line for piece in pieces(chunk))
+    return [token.text.lower() for token in _spacy().whole(standard)]
 
 
 def words(text: str) -> list[str]:
@@ -114,19 +129,54 @@ def words(text: str) -> list[str]:
     for line in lines(text):
         if found:
             found.append(NEWLINE)
-        for chunk in line:
-            for piece in pieces(chunk):
-                found.extend(piece_words(piece))
+        parts = [piece_words(piece) for chunk in line for piece in pieces(chunk)]
+        if any(changed for _, changed in parts):
+            found.extend(line_words(line))
+        else:
+            found.extend(word for part, _ in parts for word in part)
     return found
 
 
+class _Spacy(NamedTuple):
+    """The blank English tokenizer, the same without its last pass, and its exceptions."""
+
+    whole: Callable[[str], Iterable[Any]]
+    first_pass: Callable[[str], Iterable[Any]]
+    exceptions: frozenset[str]
+
+
 @cache
-def _spacy() -> tuple[Callable[[str], Iterable[Any]], frozenset[str]]:
-    """The blank English tokenizer and its exceptions."""
+def _spacy() -> _Spacy:
     from spacy.lang.en import English
 
-    tokenizer: Any = English().tokenizer
-    return tokenizer, frozenset(tokenizer.rules)
+    whole: Any = English().tokenizer
+    return _Spacy(whole, _without_last_pass(whole), frozenset(whole.rules))
+
+
+def _without_last_pass(whole: Any) -> Callable[[str], Iterable[Any]]:
+    """A copy of a spaCy tokenizer that does not look for exceptions in its own tokens.
+
+    An exception is looked for there only if a prefix, suffix or infix is found in it when it is
+    added; so none is found until all are added.
+    """
+    from spacy.tokenizer import Tokenizer
+
+    added = False
+
+    def later(search: Callable[[str], Any], nothing: Any) -> Callable[[str], Any]:
+        return lambda text: search(text) if added else nothing
+
+    first_pass: Callable[[str], Iterable[Any]] = Tokenizer(
+        whole.vocab,
+        rules=whole.rules,
+        prefix_search=later(whole.prefix_search, None),
+        suffix_search=later(whole.suffix_search, None),
+        infix_finditer=later(whole.infix_finditer, ()),
+        token_match=whole.token_match,
+        url_match=whole.url_match,
+    )
+    added = True
+    return first_pass
 
 
 def forget() -> None:

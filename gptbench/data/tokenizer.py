@@ -29,6 +29,7 @@ ENCODER = "encoder.json"
 MERGES = "merges.txt"
 SPECIAL = ("<start>", "<delimiter>", "<classify>")
 CACHE_ENTRIES = 1_000_000
+_ASK_LINE = -1  # in the caches: the piece can only be encoded with its line
 _PRIVATE = 0xF0000  # the first code point of a private-use plane with room for any alphabet
 
 Merge = tuple[str, str]
@@ -80,11 +81,15 @@ class Tokenizer:
         for line in texts.lines(text):
             if ids:
                 ids.append(self.newline)
-            ids.extend(chain.from_iterable(map(self._chunks.__getitem__, line)))
+            found = list(chain.from_iterable(map(self._chunks.__getitem__, line)))
+            ids.extend(self._encode_line(line) if _ASK_LINE in found else found)
         return ids
 
     # Text repeats itself: what is found out about a chunk, its pieces and its words is kept,
     # up to a bound on all three together.
+
+    def _encode_line(self, line: list[str]) -> list[int]:
+        return [i for word in texts.line_words(line) for i in self._words[word]]
 
     def _encode_chunk(self, chunk: str) -> tuple[int, ...]:
         if len(self._chunks) + len(self._pieces) + len(self._words) >= CACHE_ENTRIES:
@@ -92,7 +97,8 @@ class Tokenizer:
         return tuple(i for piece in texts.pieces(chunk) for i in self._pieces[piece])
 
     def _encode_piece(self, piece: str) -> tuple[int, ...]:
-        return tuple(i for word in texts.piece_words(piece) for i in self._words[word])
+        words, depends = texts.piece_words(piece)
+        return (_ASK_LINE,) if depends else tuple(i for w in words for i in self._words[w])
 
     def _encode_word(self, word: str) -> tuple[int, ...]:
         return tuple(self.encoder.get(symbol, 0) for symbol in self.symbols(word))
@@ -238,7 +244,7 @@ def count_words(books: Sequence[Path], workers: int = 1) -> Counter[str]:
     for chunk, n in count_chunks(books, workers).items():
         for piece in texts.pieces(chunk):
             if piece not in known:
-                known[piece] = texts.piece_words(piece)
+                known[piece] = texts.piece_words(piece)[0]
             for word in known[piece]:
                 counted[word] += n
     return counted

@@ -95,7 +95,7 @@ def degenerate(metric: str, gold: Values, prediction: Values) -> bool:
     if metric in _CORRELATIONS:
         return score(metric, one, two) <= 0
     _, counts = np.unique(one, return_counts=True)
-    return score("accuracy", one, two) <= 100 * counts.max() / len(one)
+    return bool(score("accuracy", one, two) <= 100 * int(counts.max()) / len(one))
 
 
 def best_threshold(scores: Values, gold: Values) -> float:
