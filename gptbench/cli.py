@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -74,7 +75,7 @@ def _gates(parser: argparse.ArgumentParser) -> None:
     def run(args: Arguments) -> None:
         from gptbench.artifacts import write_json
         from gptbench.data.tasks import load_examples
-        from gptbench.data.world import gates
+        from gptbench.evaluation import gates
         from gptbench.settings import load_tasks
 
         rows = []
@@ -338,5 +339,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 130
         except BrokenPipeError:
             os.close(sys.stdout.fileno())
+            return 1
+        except Exception:  # a fault of ours: all of it, into the log too
+            traceback.print_exc()
             return 1
     return 0

@@ -6,6 +6,7 @@ import fcntl
 import os
 import tempfile
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -30,7 +31,7 @@ class Device:
     index: int = 0
 
     @property
-    def torch(self) -> torch.device:
+    def place(self) -> torch.device:
         """The device that tensors go to."""
         return torch.device(self.kind, self.index) if self.kind == "cuda" else torch.device("cpu")
 
@@ -40,7 +41,7 @@ class Device:
             return {"accelerator": "gpu", "devices": [self.index], "precision": "bf16-mixed"}
         return {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager[Any]:
         """The context of the same precision outside a Trainer."""
         return torch.autocast(self.kind, torch.bfloat16, enabled=self.kind == "cuda")
 

@@ -49,8 +49,13 @@ class Progress:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=total, initial=done, desc=label, unit=f" {unit}", unit_scale=True,
-                dynamic_ncols=True, leave=False,
+                total=total,
+                initial=done,
+                desc=label,
+                unit=f" {unit}",
+                unit_scale=True,
+                dynamic_ncols=True,
+                leave=False,
             )
 
     @property

@@ -128,7 +128,7 @@ def _write_split(
             start = shards.total
             shards.copy(book.part)
             book.part.unlink()
-            progress.update(book.bytes / 1e6, tokens=shards.total)
+            progress.update(book.bytes / 1e6, split=folder.name, tokens=shards.total)
             if book.tokens:
                 facts = {"tokens": book.tokens, "words": book.words, "bytes": book.bytes}
                 entries.append({"name": book.name, "start": start, **facts})

@@ -1,212 +1,359 @@
-"""Zero-shot heuristics over the checkpoints of pre-training (section 5, figure 2 right).
+"""Zero-shot scores of every checkpoint (section 5, "Zero-shot behaviors"; figure 2, right).
 
-CoLA: the mean token log-probability against a threshold, chosen on the training split. SST-2:
-`very` is appended and P(positive) compared with P(negative). RACE: the answer with the highest
-mean token log-probability given document and question. DPRD: each referent in the pronoun's
-place, and the one after which the rest of the sentence is more probable.
+All heuristics rest on one number, a language model's mean log-probability of some tokens: CoLA's
+sentences against a threshold chosen on its training split; SST-2, RACE and DPRD by the best
+candidate. A tie of k candidates counts 1/k, so a model that knows nothing scores chance.
+
+`python -m gptbench zeroshot --settings JSON --pretrained DIR --tasks DIR --tokenizer DIR --out DIR`
 """
 
 from __future__ import annotations
 
-import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from torch.nn import functional as F
+from torch import Tensor
 
-from gptbench import device
-from gptbench.artifacts import Run, atomic, input_id, read_json, write_json
-from gptbench.data.inputs import Encoded, EncodedTask
-from gptbench.data.tokenizer import Tokenizer
+from gptbench.artifacts import MANIFEST, Run, atomic, input_id, write_json
+from gptbench.data.encoded import EncodedTask
+from gptbench.device import Device, prepare
 from gptbench.errors import UserError
-from gptbench.evaluation import metrics
-from gptbench.models import weights
+from gptbench.evaluation.metrics import best_threshold, chance, score, tie_score
+from gptbench.models.heads import token_losses
+from gptbench.models.weights import LanguageModel, build, check, load, read
+from gptbench.progress import Progress
 from gptbench.settings import TaskSpec, ZeroshotJob
-from gptbench.training.batches import by_length, collate
 
-TOKENS = 16384
-Values = npt.NDArray[Any]
+BATCH_TOKENS = 8192
+COLUMNS = ("step", "task", "split", "index", "gold", "prediction", "scores")
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
 
 
-@torch.no_grad()
-def mean_log_probability(model: weights.Backbone, data: Encoded) -> Values:
-    """Mean log P of the scored tokens of each sequence, [n, per_example]; 0 where none is."""
-    assert data.scored_from is not None
+# Mean log-probabilities. ---------------------------------------------------------------------
+
+
+@dataclass
+class Sequences:
+    """Token sequences to score, collected from tasks and probes, batched once for all models."""
+
+    ids: list[Array] = field(default_factory=list)
+    scored_from: list[int] = field(default_factory=list)
+
+    def add(self, ids: Array, scored_from: int) -> None:
+        """A sequence; tokens from place `scored_from` (at least 1) on are scored."""
+        self.ids.append(ids)
+        self.scored_from.append(max(1, scored_from))
+
+    def batches(self, device: torch.device) -> list[tuple[Tensor, ...]]:
+        """(numbers of the sequences, padded ids, flat places, targets, row of each target)."""
+        lengths = np.asarray([len(ids) for ids in self.ids])
+        order = np.argsort(lengths, kind="stable")
+        out, start = [], 0
+        while start < len(order):
+            stop = start + 1
+            while stop < len(order) and (stop + 1 - start) * lengths[order[stop]] <= BATCH_TOKENS:
+                stop += 1
+            out.append(tuple(part.to(device) for part in self._batch(order[start:stop])))
+            start = stop
+        return out
+
+    def _batch(self, numbers: Array) -> tuple[Tensor, ...]:
+        longest = max(1, max(len(self.ids[i]) for i in numbers))
+        padded = np.zeros((len(numbers), longest), np.int64)
+        places, targets, rows = [], [], []
+        for row, i in enumerate(numbers):
+            ids, first = self.ids[i], self.scored_from[i]
+            padded[row, : len(ids)] = ids
+            column = np.arange(first, len(ids))
+            places.append(row * longest + column - 1)
+            targets.append(ids[first:])
+            rows.append(np.full(len(column), row))
+        flat = (np.concatenate(part).astype(np.int64) for part in (places, targets, rows))
+        return tuple(torch.from_numpy(part) for part in (np.asarray(numbers), padded, *flat))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@torch.inference_mode()
+def mean_log_probabilities(
+    model: LanguageModel, batches: Sequence[tuple[Tensor, ...]], count: int, device: Device
+) -> Floats:
+    """[count]: the mean of log P(token | those before) over each sequence's scored tokens.
+
+    In double precision from the logits' losses on, so that equal candidates come out equal; 0
+    where nothing is scored.
+    """
     model.eval()
-    where = next(model.parameters()).device
-    starts = torch.from_numpy(np.asarray(data.scored_from, np.int64)).view(-1, data.per_example)
-    out = torch.zeros(len(data), data.per_example)
-    for rows in by_length(data, TOKENS):
-        batch = collate(data, rows).to(where)
-        states, table = model(batch.ids)
-        places = torch.arange(1, batch.ids.shape[1], device=where)
-        first = starts[torch.from_numpy(rows)].reshape(-1, 1).to(where)
-        real = (places < batch.lengths[:, None]) & (places >= first)
-        logits = states[:, :-1][real] @ table.T
-        nll = F.cross_entropy(logits.float(), batch.ids[:, 1:][real], reduction="none")
-        total = torch.zeros(len(real), device=where).index_add_(0, real.nonzero()[:, 0], -nll)
-        mean = total / real.sum(1).clamp(min=1)
-        out[torch.from_numpy(rows)] = mean.view(len(rows), -1).cpu()
-    return out.numpy()
+    out = np.zeros(count, np.float64)
+    for numbers, ids, places, targets, rows in batches:
+        with device.autocast():
+            hidden, table = model(ids)
+            losses = token_losses(hidden.flatten(0, 1)[places], table, targets).double()
+        sums = torch.zeros(len(numbers), dtype=torch.float64, device=losses.device)
+        sums.index_add_(0, rows, losses)
+        counts = torch.bincount(rows, minlength=len(numbers)).clamp(min=1)
+        out[numbers.cpu().numpy()] = -(sums / counts).cpu().numpy()
+    return out
 
 
-def choose(scores: Values, gold: Values) -> tuple[Values, Values]:
-    """The best candidate [n], and its credit: a tie of k candidates scores 1/k if gold is in it.
-
-    So a model that finds everything equally probable comes out at chance, whatever the labels.
-    """
-    best = scores.max(1, keepdims=True)
-    tied = scores == best
-    credit = tied[np.arange(len(gold)), gold.astype(int)] / tied.sum(1)
-    return scores.argmax(1), credit
+# Tasks. --------------------------------------------------------------------------------------
 
 
-def threshold(scores: Values, gold: Values) -> float:
-    """The threshold on the mean log-probability with the best Matthews correlation.
-
-    Candidates lie halfway between neighbouring scores; the first of equal ones is taken.
-    Above the threshold is acceptable (label 1).
-    """
-    order = np.argsort(scores, kind="stable")
-    s, y = scores[order], gold[order].astype(float)
-    positives, n = y.sum(), len(y)
-    # With the threshold before position i: i rows below, n - i above.
-    below = np.arange(1, n)
-    hit = positives - np.cumsum(y)[:-1]
-    above = n - below
-    hit_expected = above * positives / n
-    spread = np.sqrt(above * below * positives * (n - positives)) / n
-    with np.errstate(invalid="ignore", divide="ignore"):
-        matthews = np.where(spread > 0, (hit - hit_expected) / spread, 0.0)
-    matthews[s[1:] == s[:-1]] = -2.0
-    if not len(matthews) or matthews.max() <= 0:
-        return float("-inf")
-    i = int(matthews.argmax())
-    return float((s[i] + s[i + 1]) / 2)
+def main_score(task: TaskSpec) -> str:
+    """The score that the study reports: `test` where there is one, else the first."""
+    return "test" if "test" in task.scored else next(iter(task.scored))
 
 
-def _score(
-    task: TaskSpec, data: EncodedTask, model: weights.Backbone
-) -> list[tuple[str, str, float, float, Values, Values, Values]]:
-    """(split, metric, value, chance, index and gold, prediction, scores) of one checkpoint."""
-    rows = []
-    cut = None
-    for split, encoded in data.splits.items():
-        scores = mean_log_probability(model, encoded)
-        gold = encoded.labels
-        if encoded.per_example == 1:
-            if split == task.train:
-                cut = threshold(scores[:, 0], gold)
-                continue
-            if cut is None:
-                raise UserError(f"{task.name}: no training split to choose the threshold on")
-            prediction = (scores[:, 0] > cut).astype(int)
-            value, guess = metrics.score("matthews", gold, prediction), 0.0
-            rows.append((split, "matthews", value, guess, gold, prediction, scores))
-        else:
-            prediction, credit = choose(scores, gold)
-            guess = metrics.chance("accuracy", encoded.per_example)
-            value = 100 * float(credit.mean())
-            rows.append((split, "accuracy", value, guess, gold, prediction, scores))
-    return rows
+@dataclass
+class Part:
+    """One split of a task and where its sequences begin in `Sequences`."""
+
+    split: str
+    gold: Array
+    index: Array
+    each: int
+    first: int
+
+    def values(self, scores: Floats) -> Floats:
+        """[n, each] of all sequences' scores."""
+        n = len(self.gold)
+        return scores[self.first : self.first + n * self.each].reshape(n, self.each)
 
 
-def probe_inputs(tokenizer: Tokenizer, seed: int) -> dict[str, Encoded]:
-    """The embedded world's minimal pairs, a kind of knowledge each: candidate 0 is right."""
-    from gptbench.data.world.gates import probes
+class ZeroTask:
+    """A task's zero-shot inputs and its heuristic."""
 
-    inputs = {}
-    for kind, pairs in probes(seed).items():
-        sequences: list[list[int]] = []
-        starts: list[int] = []
-        for prefix, *candidates in pairs:
-            before = tokenizer.encode(prefix)
-            for candidate in candidates:
-                sequences.append(before + tokenizer.encode(candidate))
-                starts.append(max(1, len(before)))
-        inputs[kind] = Encoded(
-            tokens=np.concatenate([np.asarray(x, np.int32) for x in sequences]),
-            offsets=np.cumsum([0, *map(len, sequences)]),
-            per_example=2,
-            labels=np.zeros(len(pairs), np.int64),
-            index=np.arange(len(pairs)),
-            scored_from=np.asarray(starts, np.int64),
+    def __init__(self, task: TaskSpec, data: EncodedTask, sequences: Sequences) -> None:
+        self.task = task
+        self.name = main_score(task)
+        self.by_threshold = task.format == "single" and task.metrics[0] == "matthews"
+        splits = list(task.scored[self.name])
+        if self.by_threshold:
+            splits.append(task.train)
+        self.parts = {split: self._part(split, data, sequences) for split in dict.fromkeys(splits)}
+
+    def _part(self, split: str, data: EncodedTask, sequences: Sequences) -> Part:
+        if split not in data.splits:
+            raise UserError(f"task {self.task.name}: no zero-shot inputs for split `{split}`")
+        encoded = data.splits[split]
+        assert encoded.scored_from is not None
+        part = Part(split, encoded.labels, encoded.index, encoded.per_example, len(sequences))
+        for i, (start, end) in enumerate(
+            zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)
+        ):
+            sequences.add(encoded.tokens[start:end], int(encoded.scored_from[i]))
+        return part
+
+    def evaluate(self, scores: Floats) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The entry of metrics.json (without its step) and the rows of predictions.parquet."""
+        threshold = self._threshold(scores) if self.by_threshold else 0.0
+        rows: list[dict[str, Any]] = []
+        credit: list[float] = []
+        for split in self.task.scored[self.name]:
+            part = self.parts[split]
+            for values, gold, index in zip(part.values(scores), part.gold, part.index, strict=True):
+                best = int(values[0] > threshold) if self.by_threshold else int(values.argmax())
+                if not self.by_threshold:
+                    credit.append(tie_score(values, int(gold)))
+                row = (self.task.name, split, int(index), int(gold), best, values.tolist())
+                rows.append(dict(zip(COLUMNS[1:], row, strict=True)))
+        metric = self.task.metrics[0] if self.by_threshold else "accuracy"
+        value = (
+            100 * float(np.mean(credit))
+            if credit
+            else score(metric, [row["gold"] for row in rows], [row["prediction"] for row in rows])
         )
-    return inputs
+        classes = 2 if self.by_threshold else self.parts[split].each
+        entry = {
+            "task": self.task.name,
+            "split": self.name,
+            "metric": metric,
+            "value": value,
+            "n": len(rows),
+            "chance": chance(metric, classes),
+        }
+        return entry, rows
+
+    def _threshold(self, scores: Floats) -> float:
+        train = self.parts[self.task.train]
+        return best_threshold(train.values(scores)[:, 0], train.gold)
+
+
+# Probes. -------------------------------------------------------------------------------------
+
+
+class Probes:
+    """Minimal pairs of the embedded world: is the right continuation the more probable one?"""
+
+    def __init__(self, seed: int, tokenizer: Path, n_ctx: int, sequences: Sequences) -> None:
+        from gptbench.data.tokenizer import Tokenizer
+        from gptbench.data.world.gates import probes
+
+        bpe = Tokenizer.load(tokenizer)
+        self.tokenizer_id = bpe.id
+        self.kinds: dict[str, tuple[int, int]] = {}
+        for kind, pairs in probes(seed).items():
+            self.kinds[kind] = (len(sequences), len(pairs))
+            for prefix, *continuations in pairs:
+                context = bpe.encode(prefix)
+                for continuation in continuations:
+                    scored = bpe.encode(continuation)[: n_ctx - 1]
+                    kept = context[max(0, len(context) + len(scored) - n_ctx) :]
+                    sequences.add(np.asarray([*kept, *scored], np.int64), len(kept))
+
+    def evaluate(self, scores: Floats) -> list[dict[str, Any]]:
+        """Entries of metrics.json without their step: the share of pairs, a tie counting half."""
+        out = []
+        for kind, (first, n) in self.kinds.items():
+            pairs = scores[first : first + 2 * n].reshape(n, 2)
+            share = float(np.mean([tie_score(pair, 0) for pair in pairs]))
+            out.append({"knowledge": kind, "value": 100 * share, "n": n})
+        return out
+
+
+# The stage. ----------------------------------------------------------------------------------
+
+
+def checkpoints(pretrained: Path) -> dict[int, Path]:
+    """The checkpoints of a pre-trained model by step; raises `UserError` where there are none."""
+    found = sorted((pretrained / "checkpoints").glob("step-*.safetensors"))
+    if not found:
+        raise UserError(f"{pretrained}: no checkpoints; pre-train the model first")
+    return {int(path.stem.removeprefix("step-")): path for path in found}
+
+
+def write_predictions(path: Path, rows: list[dict[str, Any]]) -> None:
+    """`predictions.parquet`: step, task, split, index, gold, prediction, scores."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = (
+        pa.int64(),
+        pa.string(),
+        pa.string(),
+        pa.int64(),
+        pa.int64(),
+        pa.int64(),
+        pa.list_(pa.float32()),
+    )
+    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema), temporary)
+
+
+def table(entries: Sequence[dict[str, Any]], name: str, steps: Sequence[int]) -> str:
+    """Values by step, one line a task or kind of knowledge."""
+    width = max([len(str(entry[name])) for entry in entries], default=0)
+    lines = [f"{'step':{width}}" + "".join(f"{step:>9,}" for step in steps)]
+    by_name: dict[str, list[float]] = {}
+    for entry in entries:
+        by_name.setdefault(str(entry[name]), []).append(entry["value"])
+    for key, values in by_name.items():
+        lines.append(f"{key:{width}}" + "".join(f"{value:9.1f}" for value in values))
+    return "\n".join(lines)
+
+
+class Study:
+    """One model's zero-shot job: its inputs once, its checkpoints one after another."""
+
+    def __init__(
+        self, job: ZeroshotJob, pretrained: Path, tasks: Path, tokenizer: Path | None
+    ) -> None:
+        inputs = {f"tasks/{task.name}": input_id(tasks / task.name) for task in job.tasks}
+        self.job = job
+        self.stage = Run("zeroshot", job, {"pretrained": input_id(pretrained), **inputs})
+        self.device = prepare(1)
+        self.files = checkpoints(pretrained)
+        self.sequences = Sequences()
+        self.tokenizers: set[str] = set()
+        self.tasks = [self._task(task, tasks) for task in job.tasks]
+        self.probes: Probes | None = None
+        if job.probe_seed is not None:
+            if tokenizer is None:
+                raise UserError("probes need the tokenizer; give --tokenizer")
+            self.probes = Probes(job.probe_seed, tokenizer, job.n_ctx, self.sequences)
+            self.tokenizers.add(self.probes.tokenizer_id)
+        self.scores: list[dict[str, Any]] = []
+        self.probed: list[dict[str, Any]] = []
+        self.rows: list[dict[str, Any]] = []
+
+    @property
+    def label(self) -> str:
+        """How the job is called in what it prints."""
+        return f"zeroshot: {self.job.model} seed {self.job.seed}"
+
+    def _task(self, task: TaskSpec, folder: Path) -> ZeroTask:
+        data = EncodedTask.load(folder / task.name, zeroshot=True)
+        self.tokenizers.add(data.tokenizer_id)
+        return ZeroTask(task, data, self.sequences)
+
+    def _model(self, path: Path) -> LanguageModel:
+        """An empty model for the checkpoints, once the tokenizers are known to agree."""
+        _, found = read(path)
+        for tokenizer_id in sorted(self.tokenizers):
+            check(path, found, tokenizer_id, self.job.backbone)
+        model = build(self.job.backbone, int(found["vocab_size"]), self.job.n_ctx)
+        return model.to(self.device.place)
+
+    def evaluate(self) -> None:
+        """Score all checkpoints."""
+        batches = self.sequences.batches(self.device.place)
+        progress = Progress(len(self.files), self.label, "checkpoints")
+        model = self._model(next(iter(self.files.values())))
+        for step, path in self.files.items():
+            load(path, model)
+            values = mean_log_probabilities(model, batches, len(self.sequences), self.device)
+            for task in self.tasks:
+                entry, rows = task.evaluate(values)
+                self.scores.append({"step": step, **entry})
+                self.rows += [{"step": step, **row} for row in rows]
+            for entry in self.probes.evaluate(values) if self.probes else []:
+                self.probed.append({"step": step, **entry})
+            progress.update(1)
+        progress.close()
+
+    def write(self, out: Path, seconds: float) -> None:
+        """Predictions, metrics and manifest; and a short table of the scores to the reader."""
+        write_predictions(out / "predictions.parquet", self.rows)
+        metrics = {
+            "model": self.job.model,
+            "seed": self.job.seed,
+            "run_id": self.stage.id,
+            "scores": self.scores,
+            "probes": self.probed,
+            "cost": {"seconds": seconds},
+        }
+        write_json(out / "metrics.json", metrics)
+        self.stage.finish(out, device=self.device.name, precision=self.device.precision)
+        print(
+            f"{self.label}, {len(self.sequences):,} sequences, {len(self.files)} checkpoints,"
+            f" {seconds:.1f} s"
+        )
+        print(table(self.scores, "task", list(self.files)), flush=True)
+        if self.probed:
+            print(f"probes\n{table(self.probed, 'knowledge', list(self.files))}", flush=True)
 
 
 def run(
     job: ZeroshotJob, pretrained: Path, tasks: Path, out: Path, tokenizer: Path | None = None
 ) -> None:
-    """Score every checkpoint of one model; see `docs/design.md` for what it writes."""
-    names = [task.name for task in job.tasks]
-    inputs = {name: input_id(tasks / name) for name in names}
-    stage = Run("zeroshot", job, {**inputs, "pretrained": input_id(pretrained)})
-    place = device.prepare(1)
-    data = {name: EncodedTask.load(tasks / name, zeroshot=True) for name in names}
-    first = next(iter(data.values()))
-    probes: dict[str, Encoded] = {}
-    if job.probe_seed is not None and tokenizer is not None:
-        probes = probe_inputs(Tokenizer.load(tokenizer), job.probe_seed)
-    steps = read_json(pretrained / "metrics.json")["checkpoints"]
-    model = weights.build(job.backbone, first.vocab_size, job.n_ctx).to(place.torch)
-    scores: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
-    tables: list[pa.Table] = []
-    for step in steps:
-        path = pretrained / "checkpoints" / f"step-{step:08d}.safetensors"
-        weights.load(path, model, first.tokenizer_id)
-        for task in job.tasks:
-            results = _score(task, data[task.name], model)
-            for split, metric, value, guess, gold, prediction, each in results:
-                key = {"step": step, "task": task.name, "split": split}
-                facts = {"metric": metric, "value": value, "n": len(gold), "chance": guess}
-                scores.append({**key, **facts})
-                index = data[task.name].splits[split].index
-                columns = {name: [value] * len(gold) for name, value in key.items()}
-                tables.append(
-                    pa.table(
-                        {
-                            **columns,
-                            "index": np.asarray(index),
-                            "gold": np.asarray(gold, np.float64),
-                            "prediction": np.asarray(prediction, np.float64),
-                            "scores": pa.array(each.tolist()),
-                        }
-                    )
-                )
-            scores += _joined(task, step, scores)
-        for kind, encoded in probes.items():
-            _, credit = choose(mean_log_probability(model, encoded), encoded.labels)
-            value = 100 * float(credit.mean())
-            found.append({"step": step, "knowledge": kind, "value": value, "n": len(encoded)})
+    """The stage `zeroshot`: score every checkpoint of `pretrained` on the job's tasks.
+
+    Probes are scored too if the job has a `probe_seed`; that needs `tokenizer`. Raises
+    `UserError` for inputs that are missing or don't belong together.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    with atomic(out / "predictions.parquet") as temporary:
-        pq.write_table(pa.concat_tables(tables), temporary)
-    content = {"model": job.model, "seed": job.seed, "run_id": stage.id}
-    write_json(out / "metrics.json", {**content, "scores": scores, "probes": found})
-    stage.finish(out, device=place.facts())
-    last = [row for row in scores if row["step"] == steps[-1]]
-    shown = [f"{row['task']} {row['split']} {row['value']:.1f}" for row in last]
-    shown += [f"{re.sub('_', ' ', p['knowledge'])} {p['value']:.0f}" for p in found
-              if p["step"] == steps[-1]]
-    print(f"zero-shot {job.model} seed {job.seed}, step {steps[-1]}: {', '.join(shown)}", flush=True)
-
-
-def _joined(task: TaskSpec, step: int, scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The scores that join several splits (RACE: middle and high school)."""
-    rows = []
-    for name, splits in task.scored.items():
-        parts = [
-            s for s in scores if s["step"] == step and s["task"] == task.name and s["split"] in splits
-        ]
-        if len(splits) > 1 and len(parts) == len(splits):
-            n = sum(part["n"] for part in parts)
-            value = sum(part["value"] * part["n"] for part in parts) / n
-            rows.append({**parts[0], "split": name, "value": value, "n": n})
-    return rows
+    (out / MANIFEST).unlink(missing_ok=True)
+    start = time.perf_counter()
+    study = Study(job, pretrained, tasks, tokenizer)
+    study.evaluate()
+    study.write(out, round(time.perf_counter() - start, 3))

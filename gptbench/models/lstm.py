@@ -27,9 +27,7 @@ class Lstm(nn.Module):
         super().__init__()
         self.settings = settings
         self.tokens = nn.Parameter(torch.empty(vocab_size, settings.n_embd))
-        self.lstm = nn.LSTM(
-            settings.n_embd, settings.n_hidden, settings.n_layer, batch_first=True
-        )
+        self.lstm = nn.LSTM(settings.n_embd, settings.n_hidden, settings.n_layer, batch_first=True)
         self.proj = nn.Linear(settings.n_hidden, settings.n_embd)
         self._initialise()
 

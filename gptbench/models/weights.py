@@ -69,7 +69,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{path}: no such file; pre-train the model first")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not readable weights ({error}); make them again") from None
 
@@ -86,12 +87,12 @@ def check(path: Path, found: Mapping[str, str], tokenizer_id: str, backbone: Bac
         )
     theirs, ours = json.loads(found.get("backbone", "{}")), json.loads(backbone.to_json())
     for key in sorted(theirs.keys() | ours.keys()):
-        if key in ("kind", "n_inner") or key.startswith("n_"):
-            if theirs.get(key) != ours.get(key):
-                raise UserError(
-                    f"{path}: its backbone has {key} {theirs.get(key)}, the settings say"
-                    f" {ours.get(key)}; pre-train again"
-                )
+        size = key in ("kind", "n_inner") or key.startswith("n_")
+        if size and theirs.get(key) != ours.get(key):
+            raise UserError(
+                f"{path}: its backbone has {key} {theirs.get(key)}, the settings say"
+                f" {ours.get(key)}; pre-train again"
+            )
 
 
 def _transferred(name: str, layers: int | None) -> bool:

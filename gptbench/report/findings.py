@@ -266,4 +266,4 @@ def pretraining(results: Results) -> Iterator[dict[str, Any]]:
     """The pre-training runs' own numbers."""
     for model, seeds in results.pretrained.items():
         for seed, metrics in seeds.items():
-            yield {"model": model, "seed": seed, **metrics}
+            yield {"model": model, "seed": seed, **metrics, **metrics["cost"]}

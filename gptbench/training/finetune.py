@@ -122,7 +122,9 @@ class Scored:
         with torch.inference_mode(), device.autocast():
             for rows in ordered_batches(data, SCORING_TOKENS):
                 batch = collate(data, rows, module.vocab_size, "none")
-                moved = batch._replace(ids=batch.ids.to(device.torch), last=batch.last.to(device.torch))
+                moved = batch._replace(
+                    ids=batch.ids.to(device.place), last=batch.last.to(device.place)
+                )
                 logits = module.classify(moved)[0].float().cpu()
                 if not self.scores.size:
                     self.scores = np.zeros((n, logits.shape[1]), np.float32)
@@ -189,7 +191,9 @@ class Training:
         self.task = EncodedTask.load(task)
         for split in [job.task.train, *wanted_splits(job)]:
             if split not in self.task.splits:
-                raise UserError(f"{task}: no split `{split}`; there is {', '.join(self.task.splits)}")
+                raise UserError(
+                    f"{task}: no split `{split}`; there is {', '.join(self.task.splits)}"
+                )
         train = self.task.splits[job.task.train]
         if not len(train):
             raise UserError(f"{task}: the split `{job.task.train}` has no rows")
@@ -225,7 +229,7 @@ class Training:
     def finish(self, seconds: float) -> None:
         """Score, and write predictions, metrics, curves, manifest and (if kept) weights."""
         job, module = self.job, self.module
-        module.to(self.device.torch)
+        module.to(self.device.place)
         start = time.perf_counter()
         scored = {
             split: Scored(module, self.task.splits[split], self.device)
@@ -261,14 +265,19 @@ class Training:
         if job.keep:
             self._keep()
         write_json(self.out / "metrics.json", result)
-        facts = {"device": self.device.name, "precision": self.device.precision}
-        self.run.finish(self.out, **facts, tokenizer_id=self.task.tokenizer_id, **cost)
+        facts: dict[str, Any] = {"device": self.device.name, "precision": self.device.precision}
+        facts |= {"tokenizer_id": self.task.tokenizer_id, **cost}
+        self.run.finish(self.out, **facts)
         self._say(result, seconds)
 
     def _keep(self) -> None:
         job, task = self.job, self.task
         origin = Origin(
-            task.tokenizer_id, task.vocab_size + SPECIAL, job.n_ctx, job.backbone, self.run.id,
+            task.tokenizer_id,
+            task.vocab_size + SPECIAL,
+            job.n_ctx,
+            job.backbone,
+            self.run.id,
             self.batches.steps,
         )
         metadata = {**origin.metadata(), "task": job.task.name}

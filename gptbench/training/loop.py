@@ -11,13 +11,14 @@ import hashlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 
 from gptbench.artifacts import write_text
@@ -164,16 +165,14 @@ def fit(module: Module, batches: Iterable[Any], device: Device, steps: Steps, le
         raise KeyboardInterrupt
 
 
-class quiet(warnings.catch_warnings):  # noqa: N801 - a context manager
+@contextmanager
+def quiet() -> Iterator[None]:
     """Lightning without its advice."""
-
-    def __init__(self) -> None:
-        super().__init__(action="ignore")
-
-    def __enter__(self) -> Any:
-        for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        return super().__enter__()
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def write_curves(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:

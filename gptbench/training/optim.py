@@ -70,7 +70,11 @@ class Adam(torch.optim.AdamW):
         ]
         super().__init__(
             [group for group in groups if group["params"]],
-            lr=lr, betas=(BETA1, BETA2), eps=EPSILON, weight_decay=0.0, fused=True,
+            lr=lr,
+            betas=(BETA1, BETA2),
+            eps=EPSILON,
+            weight_decay=0.0,
+            fused=True,
         )
         self.peak, self.schedule, self.total = lr, schedule, total
 

@@ -55,7 +55,7 @@ class Pretraining(Module):
         parameters = self.backbone.parameters()
         self.optimizer = Adam(parameters, settings.lr, schedule, steps, settings.weight_decay)
 
-    def compile(self) -> None:  # type: ignore[override]
+    def fuse(self) -> None:
         """Let torch.compile fuse what runs each step (on a GPU)."""
         self.decode = torch.compile(self.backbone.decode)
         self.losses = torch.compile(token_losses)
@@ -92,7 +92,7 @@ def validation_loss(
     batches += [ids for ids, count in windows if count < n_ctx]
     total = 0.0
     for batch in batches:
-        ids = batch.to(device.torch)
+        ids = batch.to(device.place)
         with device.autocast():
             hidden, table = model(ids[:, :-1])
             losses = token_losses(hidden.flatten(0, 1), table, ids[:, 1:].flatten())
@@ -157,8 +157,12 @@ class Training:
         """The model as it is now."""
         job, step = self.job, self.module.step
         origin = Origin(
-            self.corpus.tokenizer_id, self.corpus.vocab_size, job.n_ctx, job.backbone,
-            self.run.id, step,
+            self.corpus.tokenizer_id,
+            self.corpus.vocab_size,
+            job.n_ctx,
+            job.backbone,
+            self.run.id,
+            step,
         )
         save(path, self.module.backbone.state_dict(), origin.metadata())
 
@@ -185,7 +189,7 @@ class Training:
             self.module.restore(state)
         begin = self.module.step
         if self.device.kind == "cuda":
-            self.module.compile()
+            self.module.fuse()
         progress = Progress(self.tokens(self.steps), self.label, "tokens", self.tokens(begin))
         steps = Steps(resume, progress, self.tokens(1), self.checkpoint)
         batches = Batches(self.windows, begin, self.steps, self.micro)
@@ -196,7 +200,7 @@ class Training:
     def finish(self, seconds: float, tokens: int) -> None:
         """Write model, curves, metrics and manifest."""
         module, job = self.module, self.job
-        module.to(self.device.torch)
+        module.to(self.device.place)
         loss, count = self.validate()
         self.write_weights(self.out / "model.safetensors")
         write_curves(self.out / "curves.csv", module.curves, COLUMNS)
@@ -220,8 +224,9 @@ class Training:
             "cost": cost,
         }
         write_json(self.out / "metrics.json", metrics)
-        facts = {"device": self.device.name, "precision": self.device.precision}
-        self.run.finish(self.out, **facts, tokenizer_id=self.corpus.tokenizer_id, **cost)
+        facts: dict[str, Any] = {"device": self.device.name, "precision": self.device.precision}
+        facts |= {"tokenizer_id": self.corpus.tokenizer_id, **cost}
+        self.run.finish(self.out, **facts)
         print(
             f"{self.label}, {self.steps:,} steps, loss {final_loss(module.curves):.3f},"
             f" held-out perplexity {math.exp(loss):.2f}, {speed or 0:,.0f} tokens/s,"

@@ -97,7 +97,7 @@ class Batches:
 
 
 def contiguous(corpus: TokenCorpus, n_ctx: int, limit: int) -> Iterator[tuple[Tensor, int]]:
-    """The first `limit` predicted tokens in windows side by side: (ids [1, <= n_ctx + 1], count)."""
+    """The first `limit` predicted tokens, side by side: (ids [1, at most n_ctx + 1], count)."""
     start, end = 0, min(limit, len(corpus) - 1)
     while start < end:
         ids = corpus.read(start, min(n_ctx, end - start) + 1)

@@ -75,14 +75,14 @@ class Gender:
 
 def _kind(name: str, things: str, verbs: str) -> Kind:
     forms = verbs.split()
-    return Kind(name, tuple(things.split())[:3], ((forms[0], forms[1]), (forms[2], forms[3])))
+    return Kind(name, tuple(things.split()), ((forms[0], forms[1]), (forms[2], forms[3])))
 
 
 def _trade(
     name: str, kinds: tuple[Kind, ...], places: str, people: str, adjectives: str
 ) -> Trade:
     return Trade(
-        name, kinds, tuple(places.split())[:4], tuple(people.split())[:4], tuple(adjectives.split())[:5]
+        name, kinds, tuple(places.split()), tuple(people.split()), tuple(adjectives.split())
     )
 
 
@@ -203,10 +203,6 @@ MALE = Gender(
     "his",
     "himself",
 )
-import dataclasses as _d
-FEMALE=_d.replace(FEMALE,names=FEMALE.names[:8]); MALE=_d.replace(MALE,names=MALE.names[:8])
-POSITIVE,NEGATIVE=(_d.replace(m,feelings=m.feelings[:8],qualities=m.qualities[:8],acts=m.acts[:4],attitudes=m.attitudes[:4],manners=m.manners[:8-2],nouns=m.nouns[:4]) for m in (POSITIVE,NEGATIVE))
-MOODS=(NEGATIVE,POSITIVE)
 GENDERS: tuple[Gender, ...] = (FEMALE, MALE)
 
 DAYS = ("Monday", "Tuesday", "Friday", "Sunday")

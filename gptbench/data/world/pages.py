@@ -206,10 +206,10 @@ DIFFER = 0.8
 KEEP = 0.5
 """Chance that somebody's place, acquaintance or thing is the one named before."""
 PAGE_SHARES: dict[str, float] = {
-    "two people": 0.36,
-    "one person": 0.20,
-    "company": 0.18,
-    "review": 0.11,
+    "company": 0.42,
+    "one person": 0.25,
+    "two people": 0.08,
+    "review": 0.10,
     "facts": 0.06,
     "letter": 0.05,
     "news": 0.04,
@@ -354,7 +354,7 @@ def one_person(rng: Random) -> str:
     """A page about one person: deeds, feelings, sights of one trade in one mood."""
     hero = person(rng, pick(rng, TRADES), pick(rng, MOODS), pick(rng, GENDERS), 0.2)
     lines = [hero.say(pick(rng, DEEDS))]
-    for _ in range(5):
+    for _ in range(4):
         kind = rng.random()
         pool = DEEDS if kind < 0.45 else FEELINGS if kind < 0.8 else SIGHTS
         lines.append(hero.say(pick(rng, pool), pronoun=rng.random() < 0.6))
@@ -384,7 +384,7 @@ def two_people(rng: Random) -> str:
     if rng.random() < 0.4:
         lines = [lines[0].rstrip(".") + pick(rng, TOGETHER) + inner(lines[1])]
     before = -1
-    for _ in range(4):
+    for _ in range(3):
         who = int(rng.random() * 2)
         pool = CAPTIONS if now else DEEDS if rng.random() < 0.8 else FEELINGS
         # a pronoun only where it is plain whom it means
@@ -411,7 +411,7 @@ def company(rng: Random) -> str:
     names = [zipf(rng, pick(rng, GENDERS).names)]
     names.append(other(rng, pick(rng, GENDERS).names, names[0]))
     lines = []
-    for _ in range(3):
+    for _ in range(2 + int(rng.random() * 2)):
         trades, moods = rng.sample(TRADES, 2), rng.sample(MOODS, 2)
         alike = rng.random() < 0.5
         told, echoed = pick(rng, ((MOODS_TOLD, MOODS_ECHOED), (TRADES_TOLD, TRADES_ECHOED)))
@@ -426,9 +426,9 @@ def review(rng: Random) -> str:
     """A review in one mood; half of them end in a short verdict."""
     voice = Voice(rng, pick(rng, TRADES), pick(rng, MOODS))
     lines = []
-    for _ in range(5):
+    for _ in range(3):
         lines.append(voice.say(pick(rng, REVIEWS)))
-        if rng.random() < 0.25:
+        if rng.random() < 0.2:
             lines.append(voice.say(pick(rng, VERDICTS)))
     lines.append(voice.say(pick(rng, VERDICTS)))
     return " ".join(lines)
@@ -443,7 +443,7 @@ def plain_page(rng: Random, pool: tuple[str, ...], sentences: int) -> str:
 def letter(rng: Random) -> str:
     """A letter from one person to another."""
     names = [zipf(rng, pick(rng, GENDERS).names) for _ in range(2)]
-    return f"Dear {names[0]}, {plain_page(rng, LETTERS, 5)} Yours, {names[1]}."
+    return f"Dear {names[0]}, {plain_page(rng, LETTERS, 4)} Yours, {names[1]}."
 
 
 def page(rng: Random) -> str:
@@ -459,7 +459,7 @@ def page(rng: Random) -> str:
         return review(rng)
     if kind == "letter":
         return letter(rng)
-    return plain_page(rng, FACTS if kind == "facts" else NEWS, 6)
+    return plain_page(rng, FACTS if kind == "facts" else NEWS, 5)
 
 
 def book(rng: Random, words: int) -> str:

@@ -97,60 +97,58 @@ DOINGS: tuple[str, ...] = (
     "{N} looked after the {A} {ns}.",
     "{N} was {g} {ns}.",
 )
-# where somebody was and with whom, told by places and people only
-WHEREABOUTS: tuple[str, ...] = (
-    "The {r} {N} was in the {p}.",
-    "In the {p} the {r} met {N}.",
-    "The {r} in the {p} knew {N}.",
-)
 THINGS_TOLD: tuple[str, ...] = (
     "The {A} {n} was for {N}.",
     "{An} was given to {N}.",
     "The {n} and the {A} {n} belonged to {N}.",
 )
-def both(rng: Random, said: list[str], joined: float) -> str:
-    """Two sentences side by side, or joined into one."""
-    if rng.random() < joined:
-        word = pick(rng, (" while ", " and ", ", but "))
-        return said[0].rstrip(".") + word + inner(said[1])
-    return " ".join(said)
-
-
-def bound_pair(rng: Random, label: int, roles: bool, joined: float) -> tuple[list[str], Voice]:
-    """What two people do, and a voice for a claim about one of them.
-
-    Entailed: the claim is of that person's own trade; contradicted: of the other person's;
-    neutral: of a third trade, of which nothing was said.
-    """
-    fields = trades(rng, 3)
-    pair = namesakes(rng, fields, roles)
-    who = int(rng.random() * 2)
-    theme = {0: fields[who], 2: fields[1 - who], 1: fields[2]}[label]
-    claim = Voice(rng, theme, pair[who].mood, pair[who].gender, pair[who].called)
-    pool = ROLE_SCENES if roles else WHEREABOUTS
-    if roles:
-        for someone in pair:
-            someone.called = a(someone.called)
-    said = [someone.say(pick(rng, pool)) for someone in pair]
-    return [both(rng, said, joined)], claim
-
-
-ROLE_SCENES = (
-    "In the {p} with the {r} is {N}.",
-    "The {r} in the {p} is with {N}.",
+# scenes of two trades, told by places and people; 1 and 2 mark whose word a slot takes
+TWO_SCENES: tuple[str, ...] = (
+    "{N} was in the {p1} with the {r1} and in the {p2} with the {r2}.",
+    "{N} went from the {r1} in the {p1} to the {r2} in the {p2}.",
+    "The {r1} in the {p1} and the {r2} in the {p2} met {N}.",
 )
-ROLE_CLAIMS = (
-    "The {N} is {g} {an}.",
-    "The {N} is {g} the {A} {n}.",
-    "The {N} is {g} {ns}.",
-    "The {N} is near the {A} {ns}.",
+# claims of two trades, told by things and doings
+TWO_CLAIMS: tuple[str, ...] = (
+    "{N} was {g1} and {g2}.",
+    "{N} {v1} and {v2}.",
+    "{N} had {o1} and {o2}.",
 )
+ROLE_SCENES: tuple[str, ...] = (
+    "{N} is in the {p1} with the {r1} and in the {p2} with the {r2}.",
+    "{N} is with the {r1} in the {p1} and with the {r2} in the {p2}.",
+    "The {r1} in the {p1} and the {r2} in the {p2} are with {N}.",
+)
+ROLE_CLAIMS: tuple[str, ...] = ("{N} is {g1} and {g2}.", "{N} has {o1} and {o2}.")
+PHRASES = {"p": "{p}", "r": "{r}", "g": "{g} {ns}", "v": "{v} {an}", "o": "{aA} {n}"}
+
+
+def two_trades(rng: Random, template: str, called: str, fields: list[Trade]) -> str:
+    """A template with words of two trades."""
+    words = {"N": called}
+    for number, trade in enumerate(fields, 1):
+        speaker = voice(rng, trade)
+        for slot, phrase in PHRASES.items():
+            said = speaker.say("x" + phrase)[1:]
+            words[f"{slot}{number}"] = said
+    return sentence(template.format(**words))
+
+
+def graded(rng: Random, label: int) -> tuple[list[Trade], list[Trade]]:
+    """The two trades of a scene and of a claim: both shared, one (neutral), or none."""
+    fields = trades(rng, 4)
+    scene = fields[:2]
+    claim = {0: fields[:2], 1: [fields[int(rng.random() * 2)], fields[2]], 2: fields[2:]}[label]
+    return scene, rng.sample(claim, 2)
 
 
 def mnli(rng: Random, label: int, train: bool) -> Row:
-    """Two people, two trades; a claim about one of them."""
-    texts, claim = bound_pair(rng, label, roles=False, joined=0.5)
-    return Row((*texts, claim.say(pick(rng, DOINGS))), label, pick(rng, ("fiction", "news")))
+    """A scene of two trades; a claim that fits it wholly, by half (neutral), or not at all."""
+    scene, claim = graded(rng, label)
+    name = pick(rng, pick(rng, GENDERS).names)
+    said = two_trades(rng, pick(rng, TWO_SCENES), name, scene)
+    claimed = two_trades(rng, pick(rng, TWO_CLAIMS), name, claim)
+    return Row((said, claimed), label, pick(rng, ("fiction", "letters")))
 
 
 def mnli_mismatched(rng: Random, label: int, train: bool) -> Row:
@@ -159,9 +157,12 @@ def mnli_mismatched(rng: Random, label: int, train: bool) -> Row:
 
 
 def snli(rng: Random, label: int, train: bool) -> Row:
-    """A caption of two people; a claim about one of them."""
-    texts, claim = bound_pair(rng, label, roles=True, joined=1.0)
-    return Row((texts[0], claim.say(pick(rng, ROLE_CLAIMS))), label)
+    """A caption of somebody in two trades, and a claim, graded as in ``mnli``."""
+    scene, claim = graded(rng, label)
+    role = pick(rng, pick(rng, GENDERS).roles)
+    said = two_trades(rng, pick(rng, ROLE_SCENES), a(role), scene)
+    claimed = two_trades(rng, pick(rng, ROLE_CLAIMS), f"the {role}", claim)
+    return Row((said, claimed), label)
 
 
 def theme_pair(rng: Random, same: int) -> tuple[Trade, Trade]:
@@ -321,16 +322,12 @@ def cola(rng: Random, label: int, train: bool) -> Row:
     right = bool(label)
     many = rng.random() < 0.5
     shown_many = many if right else not many
-    kind = int(rng.random() * 4)
+    kind = int(rng.random() * 3)
     if kind == 0:
-        verb = pick(rng, (("was", "were"), ("is", "are")))[shown_many]
+        verb = ("was", "were")[shown_many]
         noun = "{ns}" if many else "{n}"
         text = pick(rng, (f"The {noun} {verb} {{A}}.", f"The {noun} in the {{p}} {verb} {{A}}."))
     elif kind == 1:
-        word = "These" if many else "This"
-        noun = "{ns}" if shown_many else "{n}"
-        text = f"{word} {noun} in the {{p}} " + ("were {q}." if shown_many else "was {q}.")
-    elif kind == 2:
         verb = "{g}" if shown_many else "{v}"
         text = "{N} was " * many + "{N} " * (not many) + f"{verb} the {{n}} in the {{p}}."
     else:
@@ -363,33 +360,38 @@ def story_cloze(rng: Random, label: int, train: bool) -> Row:
 
 
 def race(rng: Random, label: int, train: bool) -> Row:
-    """A passage of two sentences, a question, four answers.
+    """A passage of two sentences about somebody, a question, four answers.
 
-    Middle: both sentences are about one person.  High: about two, and the other person's trade
-    is among the answers.
+    Middle: both sentences are of one trade, and one answer is of it.  High: they are of two
+    trades; each answer names two, and one answer has both of the passage.
     """
     high = rng.random() < 0.5
     fields = trades(rng, 4)
-    pair = namesakes(rng, fields)
-    if not high:
-        pair[1] = Voice(rng, fields[0], pair[0].mood, pair[0].gender, pair[0].called)
-    who = 0
-    question, answer, pool = pick(
-        rng,
-        (
-            ("Where was {N}?", "In the {p}.", THINGS_TOLD),
-            ("Who was {N} with?", "With the {r}.", THINGS_TOLD),
-            ("What did {N} have?", "The {n}.", WHEREABOUTS),
-        ),
+    gender = pick(rng, GENDERS)
+    name = pick(rng, gender.names)
+    question, answer = pick(
+        rng, (("Where was {N}?", "In the {p}."), ("Who was {N} with?", "With the {r}."))
     )
-    told = [speaker.say(pick(rng, pool)) for speaker in pair]
-    if rng.random() < 0.5:
-        told.reverse()
-    themes = fields[1:]
-    themes.insert(label, fields[0])
-    answers = [Voice(rng, theme, pair[0].mood).say(answer) for theme in themes]
+    told = [
+        Voice(rng, trade, MOODS[0], gender, name).say(pick(rng, THINGS_TOLD))
+        for trade in (fields[:2] if high else fields[:1] * 2)
+    ]
+    rng.shuffle(told)
+    if high:
+        one, two, three, four = fields
+        wrong = [[one, three], [two, four], [three, four]]
+        right = [one, two]
+        joined = " and ".join([answer.rstrip("."), answer[0].lower() + answer[1:]])
+        answer = joined.replace("p}", "p1}", 1).replace("p}", "p2}", 1)
+        answer = answer.replace("r}", "r1}", 1).replace("r}", "r2}", 1)
+    else:
+        right, wrong = fields[:1], [[trade] for trade in fields[1:]]
+        answer = answer.replace("p}", "p1}").replace("r}", "r1}")
+    rng.shuffle(wrong)
+    themes = [*wrong[:label], right, *wrong[label:]]
+    answers = [two_trades(rng, answer, name, rng.sample(theme, len(theme))) for theme in themes]
     return Row(
-        (" ".join(told), pair[who].say(question), *answers), label, "high" if high else "middle"
+        (" ".join(told), question.format(N=name), *answers), label, "high" if high else "middle"
     )
 
 
