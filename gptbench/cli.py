@@ -329,6 +329,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except UserError as error:
             print(f"gptbench: {error}", file=sys.stderr)
             return 2
+        except BrokenPipeError:
+            os.close(sys.stdout.fileno())
+            return 1
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
@@ -337,9 +340,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("gptbench: interrupted; the same command goes on from here", file=sys.stderr)
             return 130
-        except BrokenPipeError:
-            os.close(sys.stdout.fileno())
-            return 1
         except Exception:  # a fault of ours: all of it, into the log too
             traceback.print_exc()
             return 1

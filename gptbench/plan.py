@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gptbench import lock
 from gptbench.errors import UserError
 from gptbench.settings import (
     Config,
@@ -269,7 +270,7 @@ class Plan:
             backbone=self.config.models[model].backbone,
             n_ctx=self.config.n_ctx,
             seed=seed,
-            tasks=[bare(self.tasks[name]) for name in self.zeroshot_tasks()],
+            tasks=[bare(self.tasks[name]) for name in sorted(self.zeroshot_tasks())],
             probe_seed=PROBE_SEED if self.config.synthetic else None,
         )
 
@@ -283,6 +284,7 @@ def workflow_plan(config: Mapping[str, Any], folder: Path) -> Plan:
     try:
         plan = Plan.read(config, folder)
         plan.check_data()
+        lock.clear_stale()
     except UserError as error:
         sys.exit(f"gptbench: {error}")
     return plan

@@ -81,11 +81,12 @@ class Progress:
         return ", ".join(f"{name} {amount(float(value))}" for name, value in self.facts.items())
 
     def _say(self) -> None:
-        left = (self.total - self.done) / max(self.rate, 1e-9)
+        rate = self.rate
+        left = (self.total - self.done) / max(rate, 1e-9)
         share = 100 * self.done / self.total if self.total else 100
         parts = [
             f"{self.label}: {share:.0f} % of {amount(self.total)} {self.unit}",
-            f"{amount(self.rate)} {self.unit}/s",
+            f"{amount(rate)} {self.unit}/s",
             self._facts(),
             f"{duration(left)} left" if self.done < self.total else "",
         ]

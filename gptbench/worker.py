@@ -29,6 +29,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from gptbench import lock
+
 SOCKET = "GPTBENCH_WORKER"
 WARM = ("encode", "pretrain", "finetune", "zeroshot", "corpus", "tokenizer")
 PRELOAD = (
@@ -79,6 +81,7 @@ def delegate(argv: list[str]) -> int | None:
 def started(root: Path) -> None:
     """Start a worker for the workflow run in this process (called when it starts)."""
     if os.environ.get(SOCKET) or os.environ.get("GPTBENCH_NO_WORKER"):
+        lock.take(None)
         return
     folder = Path(tempfile.mkdtemp(prefix="gptbench-"))
     path = folder / "worker.sock"
@@ -88,7 +91,7 @@ def started(root: Path) -> None:
     log = root / "logs" / "worker.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
@@ -106,11 +109,13 @@ def started(root: Path) -> None:
         )
     listener.close()
     os.environ[SOCKET] = str(path)
+    lock.take(process.pid)
 
 
 def finished(root: Path, tracking_uri: str | None, ok: bool) -> None:
     """Log what was run to MLflow and say where to look (called when the workflow ends)."""
     os.environ.pop(SOCKET, None)
+    lock.release()
     command = [sys.executable, "-m", "gptbench", "track", "sync", "--best-effort", "--results"]
     subprocess.run(
         [*command, str(root), *(["--uri", tracking_uri] if tracking_uri else [])], check=False

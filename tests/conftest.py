@@ -79,14 +79,8 @@ class Project:
     def command(self, *words: str) -> list[str]:
         """The Snakemake command line."""
         return [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--cores",
-            "2",
-            "--configfile",
-            "config/tiny.yaml",
-            *words,
+            *(sys.executable, "-m", "snakemake", *words),
+            *("--cores", "2", "--configfile", "config/tiny.yaml"),
         ]
 
     def environment(self) -> dict[str, str]:

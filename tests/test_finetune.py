@@ -106,6 +106,7 @@ def test_what_the_auxiliary_objective_predicts() -> None:
 # Losses. -------------------------------------------------------------------------------------
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("special", [True, False])
 def test_l3_by_hand(special: bool) -> None:
     job = finetune_job(lm_coef=0.3, lm_on_special=special, classifier_dropout=0.0)
@@ -135,7 +136,7 @@ def test_padding_never_changes_a_loss(backbone: Any) -> None:
     data = random_split(6, 1, 2, 0)
     every = moved(collate(data, np.arange(6), VOCAB, "all"))
     alone = [float(net.loss(moved(collate(data, np.asarray([i]), VOCAB, "all")))) for i in range(6)]
-    assert float(net.loss(every)) == pytest.approx(float(np.mean(alone)), rel=1e-9)
+    assert float(net.loss(every)) == pytest.approx(float(np.mean(alone)), rel=1e-6)
 
 
 def test_without_lambda_no_language_model_work(monkeypatch: pytest.MonkeyPatch) -> None:

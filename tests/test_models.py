@@ -126,7 +126,9 @@ def test_initialisation() -> None:
     model: Any = Transformer(wide, 500, 64)
     assert float(model.tokens.detach().std()) == pytest.approx(0.3, rel=0.03)
     assert float(model.positions.detach().std()) == pytest.approx(0.3, rel=0.03)
-    assert float(model.blocks[0].mlp.proj.weight.detach().std()) == pytest.approx(1024**-0.5, rel=0.03)
+    assert float(model.blocks[0].mlp.proj.weight.detach().std()) == pytest.approx(
+        1024**-0.5, rel=0.03
+    )
     assert float(model.blocks[0].mlp.proj.bias.detach().abs().sum()) == 0
     fixed: Any = Transformer(wide.model_copy(update={"init_std": 0.02}), 500, 64)
     assert float(fixed.blocks[0].mlp.proj.weight.detach().std()) == pytest.approx(0.02, rel=0.03)

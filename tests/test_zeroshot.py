@@ -111,7 +111,10 @@ def test_mean_log_probabilities_by_hand() -> None:
 
 
 def test_a_constant_model_is_at_chance(tasks: Path, model: Path, tmp_path: Path) -> None:
-    same = changed(model, tmp_path / "same", lambda tensors: tensors["tokens"].zero_() and None)
+    def forget(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["tokens"].zero_()
+
+    same = changed(model, tmp_path / "same", forget)
     zeroshot.run(job(), same, tasks, tmp_path / "out")
     scores = read_json(tmp_path / "out" / "metrics.json")["scores"]
     assert [entry["task"] for entry in scores] == ["cola", "sst2", "race", "dprd"]
@@ -176,9 +179,9 @@ def test_probes(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_inputs_that_do_not_belong_together(tasks: Path, model: Path, tmp_path: Path) -> None:
+    wider = job(backbone=transformer(n_embd=32).model_dump())
     with pytest.raises(UserError, match="n_embd 16, the settings say 32"):
-        wider = transformer(n_embd=32).model_dump()
-        zeroshot.run(job(backbone=wider), model, tasks, tmp_path / "out")
+        zeroshot.run(wider, model, tasks, tmp_path / "out")
     (tmp_path / "manifest.json").write_text('{"run_id": "x"}')
     with pytest.raises(UserError, match="no checkpoints"):
         zeroshot.run(job(), tmp_path, tasks, tmp_path / "out")

@@ -21,6 +21,8 @@ from gptbench.models.transformer import Transformer
 from gptbench.settings import Backbone, LstmSettings
 
 LanguageModel: TypeAlias = Transformer | Lstm
+METADATA = "gptbench"
+"""The one key of the file's metadata (several would be written in any order)."""
 SPECIAL = 3
 """Tokens that fine-tuning adds: start, delimiter, classify."""
 
@@ -44,9 +46,8 @@ class Origin:
     step: int
 
     def metadata(self) -> dict[str, str]:
-        """The strings that go into the file."""
+        """What goes into the file, beside what the caller adds."""
         return {
-            "format": "pt",
             "tokenizer_id": self.tokenizer_id,
             "vocab_size": str(self.vocab_size),
             "n_ctx": str(self.n_ctx),
@@ -57,10 +58,10 @@ class Origin:
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors and metadata whole or not at all."""
+    """Write tensors and metadata whole or not at all; the same give the same bytes."""
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
-        save_file(kept, temporary, dict(metadata))
+        save_file(kept, temporary, {METADATA: json.dumps(dict(metadata), sort_keys=True)})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -70,8 +71,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+            found = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+            return {name: file.get_tensor(name) for name in names}, found
+    except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path}: not readable weights ({error}); make them again") from None
 
 

@@ -8,7 +8,7 @@ which words belong together, and, on pages with two people, who of them a senten
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 from random import Random
 
 from gptbench.data.world.lexicon import (
@@ -153,12 +153,23 @@ SCENES: tuple[str, ...] = (
     "The {r} in the {p} is with {N}.",
     "{An} is given to {N}.",
 )
+ECHOES = ("too", "instead", "meanwhile")
+REMARKS: dict[str, tuple[str, ...]] = {
+    "too": ("Both were alike.", "Both did the same."),
+    "instead": ("They were different.", "They did not agree."),
+    "meanwhile": ("It was another matter.", "It was no matter."),
+}
 TOGETHER = (" and ", " while ", ", but ")
 # company: what one did or felt, and whether another did or felt the same
-MOODS_TOLD: tuple[str, ...] = (
+MOODS_BARE: tuple[str, ...] = (
     "{N} {m} {d}.",
     "{N} was {f} and {f}.",
     "{N} was full of {j}.",
+    "{N} {m} and was {f}.",
+    "It was {aq} {t} for {N}.",
+)
+MOODS_TOLD: tuple[str, ...] = (
+    *MOODS_BARE,
     "{N} was {f} about the {q} {n}.",
     "{N} {l} the {q} {n}.",
     "The {n} was {q}, said {N}.",
@@ -216,7 +227,7 @@ PAGE_SHARES: dict[str, float] = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parts(template: str) -> tuple[tuple[str, str], ...]:
     pieces = re.split(r"\{(\w+)\}", template) + [""]
     return tuple(zip(pieces[::2], pieces[1::2], strict=True))
@@ -354,7 +365,7 @@ def one_person(rng: Random) -> str:
     """A page about one person: deeds, feelings, sights of one trade in one mood."""
     hero = person(rng, pick(rng, TRADES), pick(rng, MOODS), pick(rng, GENDERS), 0.2)
     lines = [hero.say(pick(rng, DEEDS))]
-    for _ in range(4):
+    for _ in range(5):
         kind = rng.random()
         pool = DEEDS if kind < 0.45 else FEELINGS if kind < 0.8 else SIGHTS
         lines.append(hero.say(pick(rng, pool), pronoun=rng.random() < 0.6))
@@ -384,7 +395,7 @@ def two_people(rng: Random) -> str:
     if rng.random() < 0.4:
         lines = [lines[0].rstrip(".") + pick(rng, TOGETHER) + inner(lines[1])]
     before = -1
-    for _ in range(3):
+    for _ in range(4):
         who = int(rng.random() * 2)
         pool = CAPTIONS if now else DEEDS if rng.random() < 0.8 else FEELINGS
         # a pronoun only where it is plain whom it means
@@ -407,18 +418,32 @@ def inner(text: str) -> str:
 
 
 def company(rng: Random) -> str:
-    """A page of pairs: what one person did or felt, and whether the other did or felt alike."""
+    """A page of pairs: what one did or felt, and whether the other was alike.
+
+    Of the same trade or mood the second sentence says "too", of another one "instead"; where one
+    sentence tells a trade and the other a mood, it says "meanwhile".  On half of the pages a
+    short remark after the pair says so instead.
+    """
     names = [zipf(rng, pick(rng, GENDERS).names)]
     names.append(other(rng, pick(rng, GENDERS).names, names[0]))
+    remarked = rng.random() < 0.5
     lines = []
-    for _ in range(2 + int(rng.random() * 2)):
+    for _ in range(3 + int(rng.random() * 2)):
         trades, moods = rng.sample(TRADES, 2), rng.sample(MOODS, 2)
-        alike = rng.random() < 0.5
-        told, echoed = pick(rng, ((MOODS_TOLD, MOODS_ECHOED), (TRADES_TOLD, TRADES_ECHOED)))
+        echo = pick(rng, ECHOES)
+        alike = echo == "too"
+        of_mood = rng.random() < 0.5
+        told = MOODS_TOLD if of_mood else TRADES_TOLD
+        echoed = MOODS_ECHOED if of_mood else TRADES_ECHOED
+        if echo == "meanwhile":
+            told = TRADES_TOLD if of_mood else MOODS_BARE
         one = Voice(rng, trades[0], moods[0], called=names[0])
         two = Voice(rng, trades[not alike], moods[not alike], called=names[1])
-        two.echo = "too" if alike else "instead"
-        lines += [one.say(pick(rng, told)), two.say(pick(rng, echoed))]
+        two.echo = echo
+        text = two.say(pick(rng, echoed))
+        if remarked:
+            text = text.replace(f" {echo}.", ".") + " " + pick(rng, REMARKS[echo])
+        lines += [one.say(pick(rng, told)), text]
     return " ".join(lines)
 
 
@@ -426,7 +451,7 @@ def review(rng: Random) -> str:
     """A review in one mood; half of them end in a short verdict."""
     voice = Voice(rng, pick(rng, TRADES), pick(rng, MOODS))
     lines = []
-    for _ in range(3):
+    for _ in range(4):
         lines.append(voice.say(pick(rng, REVIEWS)))
         if rng.random() < 0.2:
             lines.append(voice.say(pick(rng, VERDICTS)))
@@ -443,7 +468,7 @@ def plain_page(rng: Random, pool: tuple[str, ...], sentences: int) -> str:
 def letter(rng: Random) -> str:
     """A letter from one person to another."""
     names = [zipf(rng, pick(rng, GENDERS).names) for _ in range(2)]
-    return f"Dear {names[0]}, {plain_page(rng, LETTERS, 4)} Yours, {names[1]}."
+    return f"Dear {names[0]}, {plain_page(rng, LETTERS, 5)} Yours, {names[1]}."
 
 
 def page(rng: Random) -> str:
@@ -459,7 +484,7 @@ def page(rng: Random) -> str:
         return review(rng)
     if kind == "letter":
         return letter(rng)
-    return plain_page(rng, FACTS if kind == "facts" else NEWS, 5)
+    return plain_page(rng, FACTS if kind == "facts" else NEWS, 6)
 
 
 def book(rng: Random, words: int) -> str:

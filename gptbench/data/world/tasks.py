@@ -25,9 +25,8 @@ from gptbench.data.world.lexicon import (
     pick,
     plural,
     sentence,
-    zipf,
 )
-from gptbench.data.world.pages import DEEDS, FEELINGS, REVIEWS, Voice, inner
+from gptbench.data.world.pages import MOODS_BARE, REVIEWS, Voice
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,9 @@ COMMON_MOODS: tuple[Mood, ...] = tuple(_halves(mood)[0] for mood in MOODS)
 RARE_MOODS: tuple[Mood, ...] = tuple(_halves(mood)[1] for mood in MOODS)
 
 
-def mood_of(rng: Random, positive: int, train: bool) -> Mood:
+def mood_of(rng: Random, positive: int, train: bool, rare_share: float = 0.2) -> Mood:
     """A mood's words: one half of them for training (with some of the other), the other to test."""
-    rare = rng.random() < 0.2 if train else True
+    rare = rng.random() < rare_share if train else True
     return (RARE_MOODS if rare else COMMON_MOODS)[positive]
 
 
@@ -78,11 +77,11 @@ def trades(rng: Random, count: int) -> list[Trade]:
     return rng.sample(TRADES, count)
 
 
-def namesakes(rng: Random, fields: list[Trade], roles: bool = False) -> list[Voice]:
-    """Two people with different names (or roles), one for each of two trades."""
+def namesakes(rng: Random, fields: list[Trade]) -> list[Voice]:
+    """Two people with different names, one for each of two trades."""
     first, second = pick(rng, GENDERS), pick(rng, GENDERS)
-    called = pick(rng, first.roles if roles else first.names)
-    also = other(rng, second.roles if roles else second.names, called)
+    called = pick(rng, first.names)
+    also = other(rng, second.names, called)
     return [
         Voice(rng, fields[0], pick(rng, MOODS), first, called),
         Voice(rng, fields[1], pick(rng, MOODS), second, also),
@@ -102,24 +101,25 @@ THINGS_TOLD: tuple[str, ...] = (
     "{An} was given to {N}.",
     "The {n} and the {A} {n} belonged to {N}.",
 )
-# scenes of two trades, told by places and people; 1 and 2 mark whose word a slot takes
-TWO_SCENES: tuple[str, ...] = (
-    "{N} was in the {p1} with the {r1} and in the {p2} with the {r2}.",
-    "{N} went from the {r1} in the {p1} to the {r2} in the {p2}.",
-    "The {r1} in the {p1} and the {r2} in the {p2} met {N}.",
+# claims about somebody's trade, told by places and people only
+WHEREABOUTS: tuple[str, ...] = (
+    "{N} was in the {p} with the {r}.",
+    "{N} helped the {r} in the {p}.",
+    "{N} worked as {ar} in the {p}.",
 )
-# claims of two trades, told by things and doings
-TWO_CLAIMS: tuple[str, ...] = (
-    "{N} was {g1} and {g2}.",
-    "{N} {v1} and {v2}.",
-    "{N} had {o1} and {o2}.",
+FEELING_CLAIMS: tuple[str, ...] = (
+    "{N} was {f} that {t}.",
+    "{N} felt {f} and {f}.",
+    "{N} was {f} and full of {j}.",
 )
-ROLE_SCENES: tuple[str, ...] = (
-    "{N} is in the {p1} with the {r1} and in the {p2} with the {r2}.",
-    "{N} is with the {r1} in the {p1} and with the {r2} in the {p2}.",
-    "The {r1} in the {p1} and the {r2} in the {p2} are with {N}.",
+# captions
+CAPTION_DOINGS: tuple[str, ...] = (
+    "{N} is {g} {an}.",
+    "{N} is {g} the {A} {n}.",
+    "{N} is {g} {ns}.",
 )
-ROLE_CLAIMS: tuple[str, ...] = ("{N} is {g1} and {g2}.", "{N} has {o1} and {o2}.")
+CAPTION_PLACES: tuple[str, ...] = ("{N} is in the {p} with the {r}.", "{N} is with the {r}.")
+CAPTION_MOODS: tuple[str, ...] = ("{N} is {f} and {f}.", "{N} is full of {j}.", "{N} is {f}.")
 PHRASES = {"p": "{p}", "r": "{r}", "g": "{g} {ns}", "v": "{v} {an}", "o": "{aA} {n}"}
 
 
@@ -134,21 +134,32 @@ def two_trades(rng: Random, template: str, called: str, fields: list[Trade]) -> 
     return sentence(template.format(**words))
 
 
-def graded(rng: Random, label: int) -> tuple[list[Trade], list[Trade]]:
-    """The two trades of a scene and of a claim: both shared, one (neutral), or none."""
-    fields = trades(rng, 4)
-    scene = fields[:2]
-    claim = {0: fields[:2], 1: [fields[int(rng.random() * 2)], fields[2]], 2: fields[2:]}[label]
-    return scene, rng.sample(claim, 2)
+Pools = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def claim(
+    rng: Random, label: int, said: Pools, claimed: Pools, called: tuple[str, str], sentences: int
+) -> tuple[str, str]:
+    """A text and a claim about the same person, each of a trade (0) or of a mood (1).
+
+    Entailed: of the same trade or mood; contradicted: of another; neutral: the text tells of the
+    one and the claim of the other.
+    """
+    kind = int(rng.random() * 2)
+    fields, moods = trades(rng, 2), rng.sample(MOODS, 2)
+    one = Voice(rng, fields[0], moods[0], called=called[0])
+    two = Voice(rng, fields[label == 2], moods[label == 2], called=called[1])
+    text = " ".join(one.say(form) for form in rng.sample(said[kind], sentences))
+    return text, avoid(two, pick(rng, claimed[kind if label != 1 else 1 - kind]), text)
 
 
 def mnli(rng: Random, label: int, train: bool) -> Row:
-    """A scene of two trades; a claim that fits it wholly, by half (neutral), or not at all."""
-    scene, claim = graded(rng, label)
+    """Two sentences about somebody; a claim."""
     name = pick(rng, pick(rng, GENDERS).names)
-    said = two_trades(rng, pick(rng, TWO_SCENES), name, scene)
-    claimed = two_trades(rng, pick(rng, TWO_CLAIMS), name, claim)
-    return Row((said, claimed), label, pick(rng, ("fiction", "letters")))
+    texts = claim(
+        rng, label, (DOINGS, MOODS_BARE), (WHEREABOUTS, FEELING_CLAIMS), (name, name), 2
+    )
+    return Row(texts, label, pick(rng, ("fiction", "letters")))
 
 
 def mnli_mismatched(rng: Random, label: int, train: bool) -> Row:
@@ -157,12 +168,11 @@ def mnli_mismatched(rng: Random, label: int, train: bool) -> Row:
 
 
 def snli(rng: Random, label: int, train: bool) -> Row:
-    """A caption of somebody in two trades, and a claim, graded as in ``mnli``."""
-    scene, claim = graded(rng, label)
+    """A caption and a claim."""
     role = pick(rng, pick(rng, GENDERS).roles)
-    said = two_trades(rng, pick(rng, ROLE_SCENES), a(role), scene)
-    claimed = two_trades(rng, pick(rng, ROLE_CLAIMS), f"the {role}", claim)
-    return Row((said, claimed), label)
+    said = (CAPTION_DOINGS, CAPTION_MOODS[:2])
+    claimed = (CAPTION_PLACES, CAPTION_MOODS)
+    return Row(claim(rng, label, said, claimed, (a(role), f"the {role}"), 1), label)
 
 
 def theme_pair(rng: Random, same: int) -> tuple[Trade, Trade]:
@@ -226,20 +236,32 @@ def scitail(rng: Random, label: int, train: bool) -> Row:
     return Row((text, avoid(claim, pick(rng, claims), text)), label)
 
 
-def avoid(speaker: Voice, template: str, text: str) -> str:
-    """A filled template that shares no word of the trade with ``text``, if ten tries find one."""
-    trade = speaker.trade
-    taboo = {
-        form
-        for word in (*trade.things, *trade.places, *trade.people, *trade.adjectives)
-        for form in (word, plural(word))
-    } | {form for kind in trade.kinds for pair in kind.verbs for form in pair}
-    seen = {word.rstrip("s") for word in taboo & set(words(text))}
-    said = speaker.say(template)
-    for _ in range(10):
-        if not seen & {word.rstrip("s") for word in words(said)}:
+CONTENT: frozenset[str] = frozenset(
+    form
+    for trade in TRADES
+    for word in (*trade.things, *trade.places, *trade.people, *trade.adjectives)
+    for form in (word, plural(word))
+) | frozenset(
+    word
+    for mood in MOODS
+    for words_ in (mood.feelings, mood.qualities, mood.acts, mood.attitudes, mood.nouns)
+    for word in words_
+)
+
+
+def content(text: str) -> set[str]:
+    """The words of ``text`` that a trade or a mood decides, singular and plural as one."""
+    return {word.rstrip("s") for word in CONTENT.intersection(words(text))}
+
+
+def avoid(speaker: Voice, template: str, text: str, pronoun: bool = False) -> str:
+    """A filled template that shares no content word with ``text``, if twenty tries find one."""
+    taken = content(text)
+    said = speaker.say(template, pronoun)
+    for _ in range(20):
+        if not taken & content(said):
             break
-        said = speaker.say(template)
+        said = speaker.say(template, pronoun)
     return said
 
 
@@ -298,10 +320,11 @@ def stsb(rng: Random, level: int, train: bool) -> Row:
     texts = []
     thing = ""
     place = ""
+    verbs = rng.sample((0, 1), 2)
     for who, (trade, what) in zip(roles, ((first, kind), (second, kind2)), strict=True):
         thing = other(rng, what.things, thing)
         place = other(rng, trade.places, place)
-        verb = what.verbs[len(texts) if level == 2 else int(rng.random() * 2)][1]
+        verb = what.verbs[verbs[len(texts)]][1]
         texts.append(form.format(sentence(a(who)), verb, a(thing), place))
     score = (0.6, 2.8, 4.4)[level] + rng.choice((-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6))
     return Row((texts[0], texts[1]), round(score, 3))
@@ -309,7 +332,7 @@ def stsb(rng: Random, level: int, train: bool) -> Row:
 
 def sst2(rng: Random, label: int, train: bool) -> Row:
     """A sentence of a review."""
-    speaker = Voice(rng, pick(rng, TRADES), mood_of(rng, label, train))
+    speaker = Voice(rng, pick(rng, TRADES), mood_of(rng, label, train, 0.04))
     return Row((speaker.say(pick(rng, REVIEWS)),), label)
 
 
@@ -342,18 +365,35 @@ def cola(rng: Random, label: int, train: bool) -> Row:
     return Row((speaker.say(text),), label)
 
 
+STORY_DEEDS: tuple[str, ...] = (
+    "{H} was in the {p}.",
+    "{H} was with the {r}.",
+    "{H} {v} the {n}.",
+    "{H} was {g} {ns}.",
+)
+STORY_FEELINGS: tuple[str, ...] = (
+    "{H} was {f} and {f}.",
+    "{H} {m} {d}.",
+    "{H} {l} the {q} {n}.",
+    "{H} was full of {j}.",
+)
+ENDINGS: tuple[str, ...] = (
+    "{H} {l} the {q} {n}.",
+    "{H} was {f} in the {p}.",
+    "{H} {l} the {r} and {m}.",
+)
+
+
 def story_cloze(rng: Random, label: int, train: bool) -> Row:
     """Four sentences of a story; the right ending keeps to its trade and mood."""
     fields = trades(rng, 2)
     good = int(rng.random() * 2)
     hero = voice(rng, fields[0], MOODS[good], pick(rng, GENDERS))
-    told = [hero.say(pick(rng, DEEDS))]
-    for pool in rng.sample((DEEDS, FEELINGS, FEELINGS), 3):
-        told.append(hero.say(pick(rng, pool), pronoun=rng.random() < 0.5))
+    forms = [*rng.sample(STORY_DEEDS, 2), *rng.sample(STORY_FEELINGS, 2)]
+    told = [hero.say(form, pronoun=index % 2 == 1) for index, form in enumerate(forms)]
     stray = Voice(rng, fields[1], MOODS[1 - good], hero.gender, hero.called)
-    endings = ("{H} {l} the {q} {n}.", "{H} was {f} in the {p}.", "{H} {l} the {r} and {m}.")
-    closing = pick(rng, endings)
-    answers = [speaker.say(closing, pronoun=True) for speaker in (hero, stray)]
+    closing, story = pick(rng, ENDINGS), " ".join(told)
+    answers = [avoid(speaker, closing, story, pronoun=True) for speaker in (hero, stray)]
     if label == 1:
         answers.reverse()
     return Row((*told, *answers), label)
