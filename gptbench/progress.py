@@ -78,7 +78,10 @@ class Progress:
             self._bar.update(self.done - self._bar.n)
 
     def _facts(self) -> str:
-        return ", ".join(f"{name} {amount(float(value))}" for name, value in self.facts.items())
+        return ", ".join(
+            f"{name} {value if isinstance(value, str) else amount(float(value))}"
+            for name, value in self.facts.items()
+        )
 
     def _say(self) -> None:
         rate = self.rate

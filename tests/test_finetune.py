@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from gptbench.artifacts import read_json
-from gptbench.data.encoded import Encoded
 from gptbench.errors import UserError
 from gptbench.models.weights import read
 from gptbench.settings import FinetuneJob
 from gptbench.training import finetune, pretrain
-from gptbench.training.batches import Batch, Epochs, collate, epoch_batches, ordered_batches
+from gptbench.training.batches import Batch, Epochs, collate, epoch_batches, ordered_batches, width
 from gptbench.training.finetune import Finetuning, with_dropout
 from tests.training_fakes import (
+    CONTEXT,
     VOCAB,
     encode,
     finetune_job,
@@ -38,15 +38,6 @@ START, DELIMITER, CLASSIFY = VOCAB, VOCAB + 1, VOCAB + 2
 SCORE = {"labels": None, "range": (0, 5), "metrics": ["pearson", "spearman"]}
 
 
-def small(n: int = 2, each: int = 1) -> Encoded:
-    """Sequences of 4, 7, 4, 7, ... tokens."""
-    sequences = [
-        [START, 5 + i, CLASSIFY + 0, 6][:2] + [DELIMITER] * (3 * (i % 2)) + [7, CLASSIFY]
-        for i in range(n * each)
-    ]
-    return encode(sequences, [i % 2 for i in range(n)], each)
-
-
 def module(job: FinetuneJob) -> Any:
     """A module in double precision."""
     return Finetuning(job, VOCAB, "tok", None, 10).double()
@@ -62,7 +53,7 @@ def moved(batch: Batch) -> Batch:
 def test_an_epoch_has_each_example_once_and_little_padding() -> None:
     rng = np.random.default_rng(0)
     data = encode([[1] * int(n) for n in rng.integers(30, 61, 450)], [0] * 450)
-    epochs = Epochs(data, VOCAB, "none", 16, 5, 0)
+    epochs = Epochs(data, 64, VOCAB, "none", 16, 5, 0)
     seen = [batch.ids.shape[0] for batch in epochs]
     assert sum(seen) == 5 * 450
     assert len(seen) == epochs.steps == 5 * 29
@@ -78,7 +69,9 @@ def test_an_epoch_has_each_example_once_and_little_padding() -> None:
     order = [len(data.sequence(int(rows[0]))) for rows in one]
     assert order != sorted(order)
     epochs.start = 100
-    assert torch.equal(next(iter(epochs)).ids, list(Epochs(data, VOCAB, "none", 16, 5, 0))[100].ids)
+    assert torch.equal(
+        next(iter(epochs)).ids, list(Epochs(data, 64, VOCAB, "none", 16, 5, 0))[100].ids
+    )
 
 
 def test_scoring_batches_hold_everything_within_the_budget() -> None:
@@ -91,16 +84,18 @@ def test_scoring_batches_hold_everything_within_the_budget() -> None:
 
 def test_what_the_auxiliary_objective_predicts() -> None:
     data = encode([[START, 5, DELIMITER, 6, 7, CLASSIFY], [START, 8, CLASSIFY]], [0, 1])
-    everything = collate(data, np.asarray([0, 1]), VOCAB, "all")
+    everything = collate(data, np.asarray([0, 1]), CONTEXT, VOCAB, "all")
     assert everything.ids.tolist()[1] == [START, 8, CLASSIFY, 0, 0, 0]
     assert everything.last.tolist() == [5, 2]
-    assert everything.targets.tolist() == [5, DELIMITER, 6, 7, CLASSIFY, 8, CLASSIFY]
-    assert everything.places.tolist() == [0, 1, 2, 3, 4, 6, 7]
-    np.testing.assert_allclose(everything.weights, [1 / 10] * 5 + [1 / 4] * 2)
-    ordinary = collate(data, np.asarray([0, 1]), VOCAB, "ordinary")
-    assert ordinary.targets.tolist() == [5, 6, 7, 8]
-    np.testing.assert_allclose(ordinary.weights, [1 / 6] * 3 + [1 / 2])
-    assert not len(collate(data, np.asarray([0, 1]), VOCAB, "none").targets)
+    assert everything.targets[:7].tolist() == [5, DELIMITER, 6, 7, CLASSIFY, 8, CLASSIFY]
+    assert everything.places[:7].tolist() == [0, 1, 2, 3, 4, 6, 7]
+    np.testing.assert_allclose(everything.weights, [1 / 10] * 5 + [1 / 4] * 2 + [0] * 57)
+    ordinary = collate(data, np.asarray([0, 1]), CONTEXT, VOCAB, "ordinary")
+    assert ordinary.targets[:4].tolist() == [5, 6, 7, 8]
+    np.testing.assert_allclose(ordinary.weights, [1 / 6] * 3 + [1 / 2] + [0] * 60)
+    assert [width(longest, 64) for longest in (6, 25, 47, 63)] == [6, 26, 48, 64]
+    assert width(47, 47) == 47
+    assert not len(collate(data, np.asarray([0, 1]), CONTEXT, VOCAB, "none").targets)
 
 
 # Losses. -------------------------------------------------------------------------------------
@@ -112,7 +107,7 @@ def test_l3_by_hand(special: bool) -> None:
     job = finetune_job(lm_coef=0.3, lm_on_special=special, classifier_dropout=0.0)
     net = module(job)
     data = encode([[START, 5, DELIMITER, 6, 7, CLASSIFY], [START, 8, CLASSIFY]], [0, 1])
-    batch = moved(collate(data, np.asarray([0, 1]), VOCAB, net.predicts))
+    batch = moved(collate(data, np.asarray([0, 1]), CONTEXT, VOCAB, net.predicts))
     classes, language = 0.0, 0.0
     for i, label in enumerate([0, 1]):
         ids = torch.as_tensor(data.sequence(i)).long()[None]
@@ -130,12 +125,16 @@ def test_l3_by_hand(special: bool) -> None:
     assert float(net.loss(batch)) == pytest.approx(classes + 0.3 * language, rel=1e-6)
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("backbone", [transformer(), lstm()], ids=["transformer", "lstm"])
 def test_padding_never_changes_a_loss(backbone: Any) -> None:
     net = module(finetune_job(backbone=backbone, classifier_dropout=0.0))
     data = random_split(6, 1, 2, 0)
-    every = moved(collate(data, np.arange(6), VOCAB, "all"))
-    alone = [float(net.loss(moved(collate(data, np.asarray([i]), VOCAB, "all")))) for i in range(6)]
+    every = moved(collate(data, np.arange(6), CONTEXT, VOCAB, "all"))
+    alone = [
+        float(net.loss(moved(collate(data, np.asarray([i]), CONTEXT, VOCAB, "all"))))
+        for i in range(6)
+    ]
     assert float(net.loss(every)) == pytest.approx(float(np.mean(alone)), rel=1e-6)
 
 
@@ -146,7 +145,9 @@ def test_without_lambda_no_language_model_work(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(finetune, "token_losses", fail)
     net = module(finetune_job(lm_coef=0))
     assert net.predicts == "none"
-    net.loss(collate(random_split(4, 1, 2, 0), np.arange(4), VOCAB, net.predicts)).backward()
+    net.loss(
+        collate(random_split(4, 1, 2, 0), np.arange(4), CONTEXT, VOCAB, net.predicts)
+    ).backward()
 
 
 def test_a_step_of_each_format() -> None:
@@ -158,7 +159,7 @@ def test_a_step_of_each_format() -> None:
     ):
         net = module(finetune_job(task_spec(form, **changes)))
         data = random_split(5, each, classes, 0, score=bool(changes))
-        batch = moved(collate(data, np.arange(5), VOCAB, "all"))
+        batch = moved(collate(data, np.arange(5), CONTEXT, VOCAB, "all"))
         logits = net.classify(batch)[0]
         assert logits.shape == (5, 6 if changes else max(2, each if form == "choice" else 2))
         if changes:
@@ -172,8 +173,8 @@ def test_dropout_is_a_function_of_seed_and_step() -> None:
     assert (settings.embd_dropout, settings.attn_dropout, settings.resid_dropout) == (0.3,) * 3
     assert with_dropout(transformer(), None) == transformer()
     assert with_dropout(lstm(), 0.2).embd_dropout == 0.2
-    batch = moved(collate(random_split(4, 1, 2, 0), np.arange(4), VOCAB, "all", step=5))
-    losses = [float(net.training_step(each, 0)) for each in (batch, batch, batch._replace(step=6))]
+    batch = moved(collate(random_split(4, 1, 2, 0), np.arange(4), CONTEXT, VOCAB, "all", step=5))
+    losses = [net.training_step(each, 0).item() for each in (batch, batch, batch._replace(step=6))]
     assert losses[0] == losses[1] != losses[2]
 
 

@@ -153,7 +153,7 @@ def test_every_checkpoint_is_scored(
 
 def test_probes(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gptbench.data import tokenizer
-    from gptbench.data.world import gates
+    from gptbench.data.world import probes as world
 
     class Letters:
         id = "tok"
@@ -167,7 +167,7 @@ def test_probes(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     pairs = {"same": [("abc", "d", "d")] * 3, "long": [("a" * 40, "bc", "cb")]}
     monkeypatch.setattr(tokenizer, "Tokenizer", Letters)
-    monkeypatch.setattr(gates, "probes", lambda seed: pairs)
+    monkeypatch.setattr(world, "probes", lambda seed: pairs)
     empty = job(tasks=[], probe_seed=1)
     zeroshot.run(empty, model, tmp_path, tmp_path / "out", tokenizer=tmp_path)
     found = read_json(tmp_path / "out" / "metrics.json")["probes"]

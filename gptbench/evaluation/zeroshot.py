@@ -196,7 +196,7 @@ class Probes:
 
     def __init__(self, seed: int, tokenizer: Path, n_ctx: int, sequences: Sequences) -> None:
         from gptbench.data.tokenizer import Tokenizer
-        from gptbench.data.world.gates import probes
+        from gptbench.data.world.probes import probes
 
         bpe = Tokenizer.load(tokenizer)
         self.tokenizer_id = bpe.id

@@ -16,6 +16,9 @@ Rows = npt.NDArray[np.int64]
 POOL = 64
 """Batches sorted by length together; within a pool lengths are blurred by `BLUR`."""
 BLUR = 0.05
+TARGET_STEP = 64
+"""The number of targets is rounded up to this (and widths a little, see `width`): matrix products
+of few different shapes are set up once and used again."""
 
 
 class Batch(NamedTuple):
@@ -29,6 +32,8 @@ class Batch(NamedTuple):
         next token `targets` [m] is predicted, and float32 weights [m] by which the losses are
         added to the mean over a sequence's tokens, then over sequences. Empty without it.
     step : number of the update, from 0.
+
+    The last places have weight 0 and count nothing (see `TARGET_STEP`).
     """
 
     ids: Tensor
@@ -64,7 +69,15 @@ def epoch_batches(lengths: Rows, size: int, seed: int, epoch: int) -> list[Rows]
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def collate(data: Encoded, examples: Rows, vocab_size: int, lm: str, step: int = 0) -> Batch:
+def width(longest: int, n_ctx: int) -> int:
+    """Columns of a batch whose longest sequence has `longest` tokens: up to a twelfth more."""
+    step = max(1, min(8, longest // 12))
+    return min(-(-longest // step) * step, n_ctx)
+
+
+def collate(
+    data: Encoded, examples: Rows, n_ctx: int, vocab_size: int, lm: str, step: int = 0
+) -> Batch:
     """A batch of these examples.
 
     `lm` is what the auxiliary objective predicts: `none`, `ordinary` tokens only (ids below
@@ -73,7 +86,7 @@ def collate(data: Encoded, examples: Rows, vocab_size: int, lm: str, step: int =
     rows = (examples[:, None] * data.per_example + np.arange(data.per_example)).ravel()
     start = data.offsets[rows]
     length = data.offsets[rows + 1] - start
-    column = np.arange(int(length.max()))
+    column = np.arange(width(int(length.max()), n_ctx))
     real = column < length[:, None]
     ids = data.tokens[np.minimum(start[:, None] + column, len(data.tokens) - 1)]
     ids = np.where(real, ids, 0).astype(np.int64)
@@ -100,16 +113,26 @@ def _predicted(
     row, column = np.nonzero(wanted)
     counts = wanted.sum(1)
     weights = (1 / (counts[row] * len(ids))).astype(np.float32)
-    return row * ids.shape[1] + column, ids[row, column + 1], weights
+    found = row * ids.shape[1] + column, ids[row, column + 1], weights
+    idle = -len(row) % TARGET_STEP
+    places, targets, weights = (np.pad(part, (0, idle)) for part in found)
+    return places, targets, weights
 
 
 class Epochs:
     """The batches of the updates from `start` on: an iterable for a Trainer."""
 
     def __init__(
-        self, data: Encoded, vocab_size: int, lm: str, size: int, epochs: int, seed: int
+        self,
+        data: Encoded,
+        n_ctx: int,
+        vocab_size: int,
+        lm: str,
+        size: int,
+        epochs: int,
+        seed: int,
     ) -> None:
-        self.data, self.vocab_size, self.lm = data, vocab_size, lm
+        self.data, self.n_ctx, self.vocab_size, self.lm = data, n_ctx, vocab_size, lm
         self.start = 0
         self._lengths = example_lengths(data)
         self._size, self._seed = size, seed
@@ -129,7 +152,7 @@ class Epochs:
             epoch, place = divmod(step, self.per_epoch)
             if not place or not plan:
                 plan = self._plan(epoch)
-            yield collate(self.data, plan[place], self.vocab_size, self.lm, step)
+            yield collate(self.data, plan[place], self.n_ctx, self.vocab_size, self.lm, step)
 
     def counts(self) -> tuple[int, int]:
         """Real tokens, and places in the padded batches, of the whole training."""
@@ -137,7 +160,7 @@ class Epochs:
         places = 0
         for epoch in range(self.steps // self.per_epoch):
             for rows in self._plan(epoch):
-                places += int(lengths[rows].size * lengths[rows].max())
+                places += lengths[rows].size * width(int(lengths[rows].max()), self.n_ctx)
         return int(lengths.sum()) * (self.steps // self.per_epoch), places
 
 

@@ -25,7 +25,7 @@ from gptbench.models.weights import SPECIAL, Origin, build, load, new_token_rows
 from gptbench.progress import Progress
 from gptbench.settings import Backbone, FinetuneJob
 from gptbench.training.batches import Batch, Epochs, collate, ordered_batches
-from gptbench.training.loop import Module, Steps, derive, fit, write_curves
+from gptbench.training.loop import Module, Steps, derive, fit, reseed, write_curves
 from gptbench.training.optim import Adam, warmup_linear
 from gptbench.training.resume import Resume
 
@@ -58,11 +58,11 @@ class Finetuning(Module):
         super().__init__(settings.clip, max(1, steps // POINTS))
         self.job, self.vocab_size = job, vocab_size
         backbone = with_dropout(job.backbone, settings.dropout)
-        torch.manual_seed(derive("weights", job.pretrain_seed))
+        reseed(torch.device("cpu"), "weights", job.pretrain_seed)
         self.backbone = build(backbone, vocab_size + SPECIAL, job.n_ctx)
         if weights:
             load(weights, self.backbone, job.transfer_layers, tokenizer_id)
-        torch.manual_seed(derive("head", job.seed))
+        reseed(torch.device("cpu"), "head", job.seed)
         new_token_rows(self.backbone, settings.special_init)
         width = self.backbone.settings.n_embd
         self.classifier = Classifier(job.task, width, settings.classifier_dropout)
@@ -105,7 +105,7 @@ class Finetuning(Module):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """-L3 with this step's dropout."""
-        torch.manual_seed(derive("dropout", self.job.seed, batch.step))
+        reseed(batch.ids.device, "dropout", self.job.seed, batch.step)
         return self.loss(batch)
 
 
@@ -121,7 +121,7 @@ class Scored:
         module.eval()
         with torch.inference_mode(), device.autocast():
             for rows in ordered_batches(data, SCORING_TOKENS):
-                batch = collate(data, rows, module.vocab_size, "none")
+                batch = collate(data, rows, module.job.n_ctx, module.vocab_size, "none")
                 moved = batch._replace(
                     ids=batch.ids.to(device.place), last=batch.last.to(device.place)
                 )
@@ -201,7 +201,7 @@ class Training:
         lm = "none" if not job.lm_coef else "all" if settings.lm_on_special else "ordinary"
         order = derive("order", job.seed)
         self.batches = Epochs(
-            train, self.task.vocab_size, lm, settings.batch_size, settings.epochs, order
+            train, job.n_ctx, self.task.vocab_size, lm, settings.batch_size, settings.epochs, order
         )
         self.module = Finetuning(
             job, self.task.vocab_size, self.task.tokenizer_id, weights, self.batches.steps

@@ -35,6 +35,17 @@ def derive(*parts: int | str) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
+def reseed(device: torch.device, *parts: int | str) -> None:
+    """Seed the generators of the CPU and of `device` for what comes next.
+
+    `torch.manual_seed` would do, but without a GPU it keeps a stack trace of every call.
+    """
+    seed = derive(*parts)
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 class Module(pl.LightningModule):
     """A LightningModule that counts its own steps and can be resumed.
 

@@ -23,7 +23,7 @@ from gptbench.models.heads import token_losses
 from gptbench.models.weights import LanguageModel, Origin, build, save
 from gptbench.progress import Progress
 from gptbench.settings import PretrainJob, TransformerSettings
-from gptbench.training.loop import Module, Row, Steps, derive, fit, write_curves
+from gptbench.training.loop import Module, Row, Steps, derive, fit, reseed, write_curves
 from gptbench.training.optim import Adam, warmup_cosine
 from gptbench.training.resume import Resume
 from gptbench.training.windows import Batches, Windows, contiguous
@@ -47,7 +47,7 @@ class Pretraining(Module):
         super().__init__(settings.clip, max(1, steps // POINTS))
         self.seed, self.last = job.seed, steps
         self.accumulate = settings.batch_size // (settings.micro_batch or settings.batch_size)
-        torch.manual_seed(derive("weights", job.seed))
+        reseed(torch.device("cpu"), "weights", job.seed)
         self.backbone: LanguageModel = build(job.backbone, vocab_size, job.n_ctx)
         self.decode: Any = self.backbone.decode
         self.losses: Any = token_losses
@@ -67,10 +67,10 @@ class Pretraining(Module):
     def training_step(self, batch: tuple[Tensor, int, int], index: int) -> Tensor:
         """-L1, the mean over the batch's tokens; the embedding's mask is one for the update."""
         ids, step, part = batch
-        torch.manual_seed(derive("dropout", self.seed, step))
+        reseed(ids.device, "dropout", self.seed, step)
         tables = self.backbone.embeddings()
         if part:
-            torch.manual_seed(derive("dropout", self.seed, step, part))
+            reseed(ids.device, "dropout", self.seed, step, part)
         hidden = self.decode(ids[:, :-1], *tables)
         loss: Tensor = self.losses(hidden.flatten(0, 1), tables[0], ids[:, 1:].flatten()).mean()
         return loss

@@ -10,6 +10,7 @@ rule corpus:
         f"{ROOT}/corpus/manifest.json",
     log:
         f"{ROOT}/logs/corpus.log",
+    priority: 40
     conda:
         "../../environment.yml"
     threads: plan.config.corpus.workers

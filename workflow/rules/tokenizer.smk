@@ -10,6 +10,7 @@ rule tokenizer:
         f"{ROOT}/tokenizer/manifest.json",
     log:
         f"{ROOT}/logs/tokenizer.log",
+    priority: 50
     conda:
         "../../environment.yml"
     threads: plan.config.corpus.workers

@@ -47,6 +47,9 @@ DEEDS: tuple[str, ...] = (
     "{H} talked to the {r} about {A} {ns}.",
     "{H} looked after the {ns} in the {p}.",
     "{H} bought {an}. The {c} was {A}.",
+    "{H} was {g} the {c}.",
+    "{H} {v} {cs} and {v} {an}.",
+    "{H} {v} the {n}. The {c} was {A}.",
     "It was {N} who {v} the {n}.",
     "It was {N} who was in the {p} with the {r}.",
     "It was {N} who helped the {r} in the {p}.",
@@ -153,23 +156,13 @@ SCENES: tuple[str, ...] = (
     "The {r} in the {p} is with {N}.",
     "{An} is given to {N}.",
 )
-ECHOES = ("too", "instead", "meanwhile")
-REMARKS: dict[str, tuple[str, ...]] = {
-    "too": ("Both were alike.", "Both did the same."),
-    "instead": ("They were different.", "They did not agree."),
-    "meanwhile": ("It was another matter.", "It was no matter."),
-}
 TOGETHER = (" and ", " while ", ", but ")
 # company: what one did or felt, and whether another did or felt the same
-MOODS_BARE: tuple[str, ...] = (
+MOODS_TOLD: tuple[str, ...] = (
     "{N} {m} {d}.",
     "{N} was {f} and {f}.",
+    "{N} was {f} and {m} all the time.",
     "{N} was full of {j}.",
-    "{N} {m} and was {f}.",
-    "It was {aq} {t} for {N}.",
-)
-MOODS_TOLD: tuple[str, ...] = (
-    *MOODS_BARE,
     "{N} was {f} about the {q} {n}.",
     "{N} {l} the {q} {n}.",
     "The {n} was {q}, said {N}.",
@@ -178,13 +171,14 @@ MOODS_TOLD: tuple[str, ...] = (
 MOODS_ECHOED: tuple[str, ...] = (
     "{N} was {f} {E}.",
     "{N} {m} {E}.",
-    "{N} felt {f} {E}.",
+    "{N} was {f} and {m} {E}.",
     "{N} {m} {d} {E}.",
     "{N} was full of {j} {E}.",
 )
 TRADES_TOLD: tuple[str, ...] = (
     "{N} was {g} the {n}.",
     "{N} {v} the {A} {n}.",
+    "{N} was {g} the {n} and {v} {an}.",
     "{N} was in the {p} with the {r}.",
     "{N} helped the {r} in the {p}.",
     "{N} worked as {ar} in the {p}.",
@@ -253,13 +247,14 @@ class Voice:
         self.keep = keep
         self.kept: dict[str, str] = {}
         self.echo = ""
+        self.fixed: Kind | None = None
         self.kind: Kind | None = None
         self.last = ""
         self.used: list[str] = []
 
     def say(self, template: str, pronoun: bool = False) -> str:
         """The template with this person's words, capitalised."""
-        self.kind = None
+        self.kind = self.fixed
         self.last = ""
         self.used = []
         out = []
@@ -277,8 +272,8 @@ class Voice:
         if slot == "n":
             return self.thing()
         if slot in ("v", "g"):
-            self.kind = pick(rng, trade.kinds)
-            if "thing" in self.kept and rng.random() < self.keep:
+            self.kind = self.fixed or pick(rng, trade.kinds)
+            if not self.fixed and "thing" in self.kept and rng.random() < self.keep:
                 self.kind = trade.kind_of(self.kept["thing"])
             return zipf(rng, self.kind.verbs)[slot == "g"]
         if slot in ("an", "An"):
@@ -287,8 +282,9 @@ class Voice:
         if slot in ("ns", "Ns"):
             words = plural(self.thing())
             return sentence(words) if slot == "Ns" else words
-        if slot == "p":
-            return self.again("place", trade.places)
+        if slot in ("p", "ap"):
+            place = self.again("place", trade.places)
+            return a(place) if slot == "ap" else place
         if slot in ("r", "ar"):
             person = self.again("person", trade.people)
             return a(person) if slot == "ar" else person
@@ -365,7 +361,7 @@ def one_person(rng: Random) -> str:
     """A page about one person: deeds, feelings, sights of one trade in one mood."""
     hero = person(rng, pick(rng, TRADES), pick(rng, MOODS), pick(rng, GENDERS), 0.2)
     lines = [hero.say(pick(rng, DEEDS))]
-    for _ in range(5):
+    for _ in range(4):
         kind = rng.random()
         pool = DEEDS if kind < 0.45 else FEELINGS if kind < 0.8 else SIGHTS
         lines.append(hero.say(pick(rng, pool), pronoun=rng.random() < 0.6))
@@ -395,7 +391,7 @@ def two_people(rng: Random) -> str:
     if rng.random() < 0.4:
         lines = [lines[0].rstrip(".") + pick(rng, TOGETHER) + inner(lines[1])]
     before = -1
-    for _ in range(4):
+    for _ in range(3):
         who = int(rng.random() * 2)
         pool = CAPTIONS if now else DEEDS if rng.random() < 0.8 else FEELINGS
         # a pronoun only where it is plain whom it means
@@ -420,30 +416,19 @@ def inner(text: str) -> str:
 def company(rng: Random) -> str:
     """A page of pairs: what one did or felt, and whether the other was alike.
 
-    Of the same trade or mood the second sentence says "too", of another one "instead"; where one
-    sentence tells a trade and the other a mood, it says "meanwhile".  On half of the pages a
-    short remark after the pair says so instead.
+    Of the same trade or mood the second sentence says "too", of another one "instead".
     """
     names = [zipf(rng, pick(rng, GENDERS).names)]
     names.append(other(rng, pick(rng, GENDERS).names, names[0]))
-    remarked = rng.random() < 0.5
     lines = []
-    for _ in range(3 + int(rng.random() * 2)):
+    for _ in range(2 + int(rng.random() * 2)):
         trades, moods = rng.sample(TRADES, 2), rng.sample(MOODS, 2)
-        echo = pick(rng, ECHOES)
-        alike = echo == "too"
-        of_mood = rng.random() < 0.5
-        told = MOODS_TOLD if of_mood else TRADES_TOLD
-        echoed = MOODS_ECHOED if of_mood else TRADES_ECHOED
-        if echo == "meanwhile":
-            told = TRADES_TOLD if of_mood else MOODS_BARE
+        alike = rng.random() < 0.5
+        told, echoed = pick(rng, ((MOODS_TOLD, MOODS_ECHOED), (TRADES_TOLD, TRADES_ECHOED)))
         one = Voice(rng, trades[0], moods[0], called=names[0])
         two = Voice(rng, trades[not alike], moods[not alike], called=names[1])
-        two.echo = echo
-        text = two.say(pick(rng, echoed))
-        if remarked:
-            text = text.replace(f" {echo}.", ".") + " " + pick(rng, REMARKS[echo])
-        lines += [one.say(pick(rng, told)), text]
+        two.echo = "too" if alike else "instead"
+        lines += [one.say(pick(rng, told)), two.say(pick(rng, echoed))]
     return " ".join(lines)
 
 
@@ -451,7 +436,7 @@ def review(rng: Random) -> str:
     """A review in one mood; half of them end in a short verdict."""
     voice = Voice(rng, pick(rng, TRADES), pick(rng, MOODS))
     lines = []
-    for _ in range(4):
+    for _ in range(3):
         lines.append(voice.say(pick(rng, REVIEWS)))
         if rng.random() < 0.2:
             lines.append(voice.say(pick(rng, VERDICTS)))
@@ -468,7 +453,7 @@ def plain_page(rng: Random, pool: tuple[str, ...], sentences: int) -> str:
 def letter(rng: Random) -> str:
     """A letter from one person to another."""
     names = [zipf(rng, pick(rng, GENDERS).names) for _ in range(2)]
-    return f"Dear {names[0]}, {plain_page(rng, LETTERS, 5)} Yours, {names[1]}."
+    return f"Dear {names[0]}, {plain_page(rng, LETTERS, 4)} Yours, {names[1]}."
 
 
 def page(rng: Random) -> str:
@@ -484,7 +469,7 @@ def page(rng: Random) -> str:
         return review(rng)
     if kind == "letter":
         return letter(rng)
-    return plain_page(rng, FACTS if kind == "facts" else NEWS, 6)
+    return plain_page(rng, FACTS if kind == "facts" else NEWS, 5)
 
 
 def book(rng: Random, words: int) -> str:

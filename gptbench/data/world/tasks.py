@@ -26,7 +26,7 @@ from gptbench.data.world.lexicon import (
     plural,
     sentence,
 )
-from gptbench.data.world.pages import MOODS_BARE, REVIEWS, Voice
+from gptbench.data.world.pages import REVIEWS, Voice
 
 
 @dataclass(frozen=True)
@@ -101,25 +101,19 @@ THINGS_TOLD: tuple[str, ...] = (
     "{An} was given to {N}.",
     "The {n} and the {A} {n} belonged to {N}.",
 )
-# claims about somebody's trade, told by places and people only
-WHEREABOUTS: tuple[str, ...] = (
-    "{N} was in the {p} with the {r}.",
-    "{N} helped the {r} in the {p}.",
-    "{N} worked as {ar} in the {p}.",
+# what somebody did with things of one kind, and the same told by the name of the kind
+KIND_TEXTS: tuple[str, ...] = (
+    "{N} was {g} {ns} and the {A} {n}.",
+    "{N} {v} the {n} and {v} {an}.",
+    "{N} was {g} the {n} with the {r}.",
 )
-FEELING_CLAIMS: tuple[str, ...] = (
-    "{N} was {f} that {t}.",
-    "{N} felt {f} and {f}.",
-    "{N} was {f} and full of {j}.",
-)
-# captions
-CAPTION_DOINGS: tuple[str, ...] = (
+KIND_CLAIMS: tuple[str, ...] = ("{N} was {g} the {c}.", "{N} {v} the {A} {c}.", "{N} {v} {cs}.")
+CAPTION_TEXTS: tuple[str, ...] = (
     "{N} is {g} {an}.",
     "{N} is {g} the {A} {n}.",
-    "{N} is {g} {ns}.",
+    "{N} is {g} {ns} with the {r}.",
 )
-CAPTION_PLACES: tuple[str, ...] = ("{N} is in the {p} with the {r}.", "{N} is with the {r}.")
-CAPTION_MOODS: tuple[str, ...] = ("{N} is {f} and {f}.", "{N} is full of {j}.", "{N} is {f}.")
+CAPTION_CLAIMS: tuple[str, ...] = ("{N} is {g} {cs}.", "{N} is {g} the {A} {c}.")
 PHRASES = {"p": "{p}", "r": "{r}", "g": "{g} {ns}", "v": "{v} {an}", "o": "{aA} {n}"}
 
 
@@ -134,31 +128,33 @@ def two_trades(rng: Random, template: str, called: str, fields: list[Trade]) -> 
     return sentence(template.format(**words))
 
 
-Pools = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def claim(
-    rng: Random, label: int, said: Pools, claimed: Pools, called: tuple[str, str], sentences: int
+    rng: Random, label: int, said: tuple[str, ...], claimed: tuple[str, ...], called: list[str]
 ) -> tuple[str, str]:
-    """A text and a claim about the same person, each of a trade (0) or of a mood (1).
+    """What somebody did with a thing, and a claim by the name of a kind.
 
-    Entailed: of the same trade or mood; contradicted: of another; neutral: the text tells of the
-    one and the claim of the other.
+    Entailed: the thing is of that kind; neutral: of another kind of the same trade;
+    contradicted: of another trade.  The verbs of text and claim always differ.
     """
-    kind = int(rng.random() * 2)
-    fields, moods = trades(rng, 2), rng.sample(MOODS, 2)
-    one = Voice(rng, fields[0], moods[0], called=called[0])
-    two = Voice(rng, fields[label == 2], moods[label == 2], called=called[1])
-    text = " ".join(one.say(form) for form in rng.sample(said[kind], sentences))
-    return text, avoid(two, pick(rng, claimed[kind if label != 1 else 1 - kind]), text)
+    fields = trades(rng, 2)
+    kind = pick(rng, fields[0].kinds)
+    kinds = {0: (kind,), 1: fields[0].kinds, 2: fields[1].kinds}[label]
+    kind2 = kind if label == 0 else other(rng, kinds, kind)
+    first = int(rng.random() * 2)
+    one, two = (voice(rng, fields[index]) for index in (0, int(label == 2)))
+    one.fixed = replace(kind, verbs=(kind.verbs[first],))
+    two.fixed = replace(kind2, verbs=(kind2.verbs[1 - first],))
+    one.called, two.called = called
+    text = one.say(pick(rng, said))
+    return text, avoid(two, pick(rng, claimed), text)
 
 
 def mnli(rng: Random, label: int, train: bool) -> Row:
-    """Two sentences about somebody; a claim."""
+    """What somebody did; a claim."""
     name = pick(rng, pick(rng, GENDERS).names)
-    texts = claim(
-        rng, label, (DOINGS, MOODS_BARE), (WHEREABOUTS, FEELING_CLAIMS), (name, name), 2
-    )
+    texts = claim(rng, label, KIND_TEXTS, KIND_CLAIMS, [name, name])
     return Row(texts, label, pick(rng, ("fiction", "letters")))
 
 
@@ -170,9 +166,7 @@ def mnli_mismatched(rng: Random, label: int, train: bool) -> Row:
 def snli(rng: Random, label: int, train: bool) -> Row:
     """A caption and a claim."""
     role = pick(rng, pick(rng, GENDERS).roles)
-    said = (CAPTION_DOINGS, CAPTION_MOODS[:2])
-    claimed = (CAPTION_PLACES, CAPTION_MOODS)
-    return Row(claim(rng, label, said, claimed, (a(role), f"the {role}"), 1), label)
+    return Row(claim(rng, label, CAPTION_TEXTS, CAPTION_CLAIMS, [a(role), f"the {role}"]), label)
 
 
 def theme_pair(rng: Random, same: int) -> tuple[Trade, Trade]:
