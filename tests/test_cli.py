@@ -24,7 +24,7 @@ WORLD = WorldJob(
 
 
 def gptbench(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         [sys.executable, "-m", "gptbench", *words],
         capture_output=True,
         text=True,
@@ -32,6 +32,7 @@ def gptbench(*words: str, **options: object) -> subprocess.CompletedProcess[str]
         check=False,
         **options,  # type: ignore[call-overload]
     )
+    return done
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:

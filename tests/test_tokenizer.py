@@ -180,9 +180,8 @@ def test_import_by_the_job(small: Tokenizer, tmp_path: Path) -> None:
         "vocab_file": tmp_path / "from/encoder.json",
         "merges_file": tmp_path / "from/merges.txt",
     }
-    job = TokenizerJob(
-        tokenizer=TokenizerSettings(merges=1, **{key: str(path) for key, path in names.items()})
-    )
+    paths = {key: str(path) for key, path in names.items()}
+    job = TokenizerJob(tokenizer=TokenizerSettings.model_validate({"merges": 1, **paths}))
     imported = bpe.run_train(job, tmp_path / "no-books", tmp_path / "to")
     assert imported.id == small.id == Tokenizer.load(tmp_path / "to").id
     half = TokenizerJob(tokenizer=TokenizerSettings(merges=1, vocab_file="x"))

@@ -130,7 +130,7 @@ class Tokenizer:
         """The symbol of every id, the three special tokens included."""
         return [*sorted(self.encoder, key=self.encoder.__getitem__), *SPECIAL]
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Iterable[int]) -> str:
         """Text of ids: words with one space between them, lines without spaces at their ends.
 
         Raises `UserError` for an id that does not exist.

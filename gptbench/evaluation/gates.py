@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,23 @@ from scipy import sparse
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from gptbench.data.tasks import Example
 from gptbench.evaluation import statistics
 from gptbench.settings import TaskSpec
 
 Features = dict[str, float]
 METHODS = ("bag of words", "second text only")
+
+
+class Labelled(Protocol):
+    """A row: its texts (of a choice: context, question, answers) and its label."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is read."""
+
+    @property
+    def label(self) -> int | float:
+        """What is asked."""
 
 
 def _words(text: str) -> list[str]:
@@ -43,7 +54,7 @@ def _features(texts: Sequence[str]) -> Features:
     return found
 
 
-def _views(task: TaskSpec, example: Example, method: str) -> list[Features]:
+def _views(task: TaskSpec, example: Labelled, method: str) -> list[Features]:
     """The features of an example: one set, or one for each answer of a choice."""
     texts = example.texts
     if task.format == "choice":
@@ -55,7 +66,7 @@ def _views(task: TaskSpec, example: Example, method: str) -> list[Features]:
 
 
 def _predict(
-    task: TaskSpec, train: Sequence[Example], test: Sequence[Example], method: str
+    task: TaskSpec, train: Sequence[Labelled], test: Sequence[Labelled], method: str
 ) -> npt.NDArray[Any]:
     """Predictions of a linear model on the features, trained on `train`."""
     vectorizer = DictVectorizer()
@@ -73,7 +84,9 @@ def _predict(
     return np.asarray(model.predict(seen))
 
 
-def gate(task: TaskSpec, train: Sequence[Example], test: Sequence[Example]) -> list[dict[str, Any]]:
+def gate(
+    task: TaskSpec, train: Sequence[Labelled], test: Sequence[Labelled]
+) -> list[dict[str, Any]]:
     """A row a method: `task, method, metric, score, ci_low, ci_high, chance, within`.
 
     `chance` is the best constant answer; `within` says whether the score's 95 % interval over

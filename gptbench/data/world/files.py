@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 
-from gptbench.data.world.tasks import NLI_LABELS, Row
+from gptbench.data.world.rows import Row
 
+NLI_LABELS = ("entailment", "neutral", "contradiction")
 GLUE_PAIR_LABELS = ("entailment", "not_entailment")
 STORY_COLUMNS = (
     "InputStoryid",
@@ -60,8 +61,7 @@ def write_qqp(path: Path, rows: list[Row]) -> None:
 
 def write_stsb(path: Path, rows: list[Row]) -> None:
     """STS-B: six columns on the source (here none), two sentences, score."""
-    header = ("index", "genre", "filename", "year", "old_index", "source1", "source2")
-    header += ("sentence1", "sentence2", "score")
+    header = "index genre filename year old_index source1 source2 sentence1 sentence2 score".split()
     none = ("none",) * 6
     write_tsv(path, header, [(i, *none, *r.texts, r.label) for i, r in enumerate(rows)])
 
@@ -78,10 +78,12 @@ def write_glue_pair(path: Path, rows: list[Row], first: str, second: str) -> Non
 
 def write_mnli(path: Path, rows: list[Row], annotators: int) -> None:
     """MNLI: ids, genre, parses (here none), two texts, the annotators' labels, the gold label."""
-    header = ("index", "promptID", "pairID", "genre", "sentence1_binary_parse")
-    header += ("sentence2_binary_parse", "sentence1_parse", "sentence2_parse")
-    header += ("sentence1", "sentence2", *(f"label{n}" for n in range(1, annotators + 1)))
-    header += ("gold_label",)
+    header = [
+        *"index promptID pairID genre sentence1_binary_parse sentence2_binary_parse".split(),
+        *"sentence1_parse sentence2_parse sentence1 sentence2".split(),
+        *(f"label{number}" for number in range(1, annotators + 1)),
+        "gold_label",
+    ]
     lines = []
     for i, row in enumerate(rows):
         label = NLI_LABELS[int(row.label)]
@@ -146,9 +148,7 @@ def write_race(path: Path, splits: dict[str, list[Row]]) -> None:
                     "id": name,
                 }
                 data = json.dumps(item).encode()
-                member = tarfile.TarInfo(
-                    f"RACE/{split}/{row.group}/{numbers[row.group]}.txt"
-                )
+                member = tarfile.TarInfo(f"RACE/{split}/{row.group}/{numbers[row.group]}.txt")
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -78,9 +78,7 @@ def _kind(name: str, things: str, verbs: str) -> Kind:
     return Kind(name, tuple(things.split()), ((forms[0], forms[1]), (forms[2], forms[3])))
 
 
-def _trade(
-    name: str, kinds: tuple[Kind, ...], places: str, people: str, adjectives: str
-) -> Trade:
+def _trade(name: str, kinds: tuple[Kind, ...], places: str, people: str, adjectives: str) -> Trade:
     return Trade(
         name, kinds, tuple(places.split()), tuple(people.split()), tuple(adjectives.split())
     )
@@ -150,9 +148,13 @@ TRADES: tuple[Trade, ...] = (
     _trade(
         "healing",
         (
-            _kind("remedy", "pill tablet lotion syrup", "swallowed swallowing prescribed prescribing"),
+            _kind(
+                "remedy", "pill tablet lotion syrup", "swallowed swallowing prescribed prescribing"
+            ),
             _kind("dressing", "bandage plaster sling splint", "tied tying changed changing"),
-            _kind("device", "scanner syringe monitor thermometer", "tested testing cleaned cleaning"),
+            _kind(
+                "device", "scanner syringe monitor thermometer", "tested testing cleaned cleaning"
+            ),
             _kind("joint", "knee wrist elbow ankle", "examined examining treated treating"),
         ),
         "hospital clinic ward pharmacy surgery infirmary",
@@ -163,10 +165,17 @@ TRADES: tuple[Trade, ...] = (
 
 POSITIVE = Mood(
     "positive",
-    tuple("happy glad proud cheerful calm merry pleased hopeful grateful joyful content".split())
-    + ("delighted",),
-    tuple("wonderful lovely fine splendid great charming pleasant superb perfect".split())
-    + ("brilliant", "excellent", "delightful"),
+    tuple(
+        (
+            "happy glad proud cheerful calm merry pleased hopeful grateful joyful content delighted"
+        ).split()
+    ),
+    tuple(
+        (
+            "wonderful lovely fine splendid great charming pleasant superb perfect "
+            "brilliant excellent delightful"
+        ).split()
+    ),
     ("smiled", "laughed", "cheered", "grinned", "rejoiced"),
     ("liked", "loved", "praised", "enjoyed", "admired"),
     tuple("happily gladly warmly cheerfully kindly brightly proudly gently".split()),
@@ -174,10 +183,14 @@ POSITIVE = Mood(
 )
 NEGATIVE = Mood(
     "negative",
-    tuple("sad angry upset gloomy worried lonely afraid miserable ashamed bitter jealous".split())
-    + ("furious",),
-    tuple("awful terrible bad dull poor boring ugly dreadful nasty".split())
-    + ("horrible", "clumsy", "hopeless"),
+    tuple(
+        (
+            "sad angry upset gloomy worried lonely afraid miserable ashamed bitter jealous furious"
+        ).split()
+    ),
+    tuple(
+        ("awful terrible bad dull poor boring ugly dreadful nasty horrible clumsy hopeless").split()
+    ),
     ("wept", "frowned", "sighed", "sobbed", "groaned"),
     ("hated", "disliked", "blamed", "feared", "despised"),
     tuple("sadly angrily bitterly coldly gloomily rudely sourly nervously".split()),
@@ -186,8 +199,11 @@ NEGATIVE = Mood(
 MOODS: tuple[Mood, ...] = (NEGATIVE, POSITIVE)
 
 FEMALE = Gender(
-    tuple("Ann Mia Lucy Clara Emma Julia Sarah Nora Eva Helen Alice Laura Ruth Diana".split())
-    + ("Maria", "Vera"),
+    tuple(
+        (
+            "Ann Mia Lucy Clara Emma Julia Sarah Nora Eva Helen Alice Laura Ruth Diana Maria Vera"
+        ).split()
+    ),
     ("woman", "girl", "mother", "aunt"),
     "she",
     "her",
@@ -195,8 +211,12 @@ FEMALE = Gender(
     "herself",
 )
 MALE = Gender(
-    tuple("Tom Ben Paul Peter Oscar Henry David Simon Hugo Felix Martin Leo Victor".split())
-    + ("Adam", "Karl", "Frank"),
+    tuple(
+        (
+            "Tom Ben Paul Peter Oscar Henry David Simon Hugo Felix Martin Leo Victor "
+            "Adam Karl Frank"
+        ).split()
+    ),
     ("man", "boy", "father", "uncle"),
     "he",
     "him",
@@ -215,10 +235,8 @@ def a(phrase: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """The plural of a regular noun."""
-    if noun == "waltz":
-        return "waltzes"
-    if noun.endswith(("ch", "sh", "s", "x")):
+    """The plural of a noun of this lexicon."""
+    if noun.endswith(("ch", "sh", "s", "x", "z", "potato")):
         return noun + "es"
     if noun.endswith("y") and noun[-2] not in "aeiou":
         return noun[:-1] + "ies"

@@ -7,345 +7,56 @@ which words belong together, and, on pages with two people, who of them a senten
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from random import Random
 
 from gptbench.data.world.lexicon import (
-    DAYS,
     FEMALE,
     GENDERS,
     MALE,
     MOODS,
-    TIMES,
     TRADES,
     Gender,
-    Kind,
     Mood,
     Trade,
     a,
     other,
     pick,
-    plural,
-    sentence,
     zipf,
 )
+from gptbench.data.world.templates import (
+    ARRIVALS,
+    ASKED,
+    CAPTIONS,
+    DEEDS,
+    FACTS,
+    FEELINGS,
+    LETTERS,
+    MOODS_ECHOED,
+    MOODS_TOLD,
+    NEWS,
+    REVIEWS,
+    SCENES,
+    SIGHTS,
+    TOGETHER,
+    TRADES_ECHOED,
+    TRADES_TOLD,
+    VERDICTS,
+)
+from gptbench.data.world.voice import Voice
 
-# what people do; {H} is the person (a name, a role or a pronoun)
-DEEDS: tuple[str, ...] = (
-    "{H} {v} the {A} {n}.",
-    "{H} {v} {an} and {v} the {n}.",
-    "{H} {v} the {A} {n} in the {p}.",
-    "{H} {v} the {n} with the {r}.",
-    "{H} was {g} the {n} in the {p}.",
-    "{H} was {g} {A} {ns} with the {r}.",
-    "{H} was in the {p} with the {r}.",
-    "{H} went to the {p} with {his} {A} {n}.",
-    "{H} asked the {r} about the {A} {n}.",
-    "{H} worked as {ar} in the {p}.",
-    "{H} needed {aA} {n} for the {r}.",
-    "{H} talked to the {r} about {A} {ns}.",
-    "{H} looked after the {ns} in the {p}.",
-    "{H} bought {an}. The {c} was {A}.",
-    "{H} was {g} the {c}.",
-    "{H} {v} {cs} and {v} {an}.",
-    "{H} {v} the {n}. The {c} was {A}.",
-    "It was {N} who {v} the {n}.",
-    "It was {N} who was in the {p} with the {r}.",
-    "It was {N} who helped the {r} in the {p}.",
-    "The {r} gave {N} {aA} {n}.",
-    "The {r} saw {N} with {an} in the {p}.",
-    "{H} {v} {his} {A} {n} {self}.",
-)
-# how people feel
-FEELINGS: tuple[str, ...] = (
-    "{H} was {f} and {f}.",
-    "{H} {m} {d} and was {f}.",
-    "{H} {m} {d} because the {n} was {q}.",
-    "{H} {l} the {q} {n} and {m}.",
-    "{H} {l} the {q} {n} and was {f}.",
-    "{H} was {f} and full of {j}.",
-    "{H} was {f} because the {n} was {q}.",
-    "{H} said {d} that the {r} was {q}.",
-    "It was {aq} {t} for {N}, full of {j}.",
-    "{H} was {f} about the {q} {n}.",
-    "{H} {m} with {j}.",
-    "{H} was {f} about {self}.",
-)
-# what the place is like
-SIGHTS: tuple[str, ...] = (
-    "The {ns} in the {p} were {A}.",
-    "There was {aA} {n} in the {p}.",
-    "The {n} near the {ns} was {A}.",
-    "The {ns} near the {n} were {A}.",
-    "These {A} {ns} were {q}.",
-    "This {A} {n} was {q}.",
-    "The {r} in the {p} was {f}.",
-    "There were {A} {ns} near the {r}.",
-    "The {r} {v} the {A} {n}.",
-    "The {r} was {g} {ns} in the {p}.",
-)
-REVIEWS: tuple[str, ...] = (
-    "The {r} was {q} and the {ns} were {q}.",
-    "The {n} in the {p} was {q} and {q}.",
-    "It was {aq} {t}, full of {j}.",
-    "We {l} the {q} {p}.",
-    "Everybody {m} {d}.",
-    "We were {f} with the {q} {n}.",
-    "The {p} was {q} and we were {f}.",
-    "The {r} {m} and people {l} the {n}.",
-    "People {m} {d} and {l} the {q} {r}.",
-    "The {q} {n} was {q}.",
-)
-VERDICTS: tuple[str, ...] = (
-    "Very {M}.",
-    "Very {M}.",
-    "The review was very {M}.",
-    "My review is very {M}.",
-    "People were very {M}.",
-)
-FACTS: tuple[str, ...] = (
-    "The {n} is a kind of {c}.",
-    "{Ns} are {A}.",
-    "{Ns} are found in the {p}.",
-    "A {c} is useful to the {r}.",
-    "The {r} works in the {p}.",
-    "The {n} and the {k} are {cs}.",
-    "This {n} is {A}.",
-    "These {ns} are {A}.",
-    "Every {r} has {an}.",
-    "The {r} is good at {g} {ns}.",
-)
-LETTERS: tuple[str, ...] = (
-    "I am in the {p} with the {r}.",
-    "How are the {A} {ns}?",
-    "What does the {r} say about the {n}?",
-    "Where do you keep the {ns}?",
-    "I want to be a good {r}.",
-    "How can I learn {g} {ns}?",
-    "I {v} the {n} on {day}.",
-    "The {r} has {an} for you.",
-    "I was {f} in the {p}.",
-    "Who {v} the {n}?",
-    "I am {f} about the {q} {n}.",
-)
-NEWS: tuple[str, ...] = (
-    "The {r} {v} the {n} on {day}.",
-    "The paper said that the {r} was {f}.",
-    "People {l} the {q} {ns}.",
-    "The {p} was full of {ns}.",
-    "The {r} said that the {n} was {q}.",
-    "The {ns} in the {p} were {A}.",
-    "It was {aq} {day} for the {r}.",
-    "There was {j} in the {p}.",
-)
-# how a page about two people brings them in; the trade is named before the person
-ARRIVALS: tuple[str, ...] = (
-    "The {r} {N} was in the {p}.",
-    "The {r} {N} was {f}.",
-    "In the {p} was {N}.",
-    "In the {p} the {r} met {N}.",
-    "The {A} {n} was for {N}.",
-    "The {n} in the {p} belonged to {N}.",
-    "The {r} in the {p} knew {N}.",
-    "{An} was given to {N}.",
-)
-SCENES: tuple[str, ...] = (
-    "In the {p} is {N}.",
-    "The {A} {n} is for {N}.",
-    "The {r} in the {p} is with {N}.",
-    "{An} is given to {N}.",
-)
-TOGETHER = (" and ", " while ", ", but ")
-# company: what one did or felt, and whether another did or felt the same
-MOODS_TOLD: tuple[str, ...] = (
-    "{N} {m} {d}.",
-    "{N} was {f} and {f}.",
-    "{N} was {f} and {m} all the time.",
-    "{N} was full of {j}.",
-    "{N} was {f} about the {q} {n}.",
-    "{N} {l} the {q} {n}.",
-    "The {n} was {q}, said {N}.",
-    "{N} {m} because the {n} was {q}.",
-)
-MOODS_ECHOED: tuple[str, ...] = (
-    "{N} was {f} {E}.",
-    "{N} {m} {E}.",
-    "{N} was {f} and {m} {E}.",
-    "{N} {m} {d} {E}.",
-    "{N} was full of {j} {E}.",
-)
-TRADES_TOLD: tuple[str, ...] = (
-    "{N} was {g} the {n}.",
-    "{N} {v} the {A} {n}.",
-    "{N} was {g} the {n} and {v} {an}.",
-    "{N} was in the {p} with the {r}.",
-    "{N} helped the {r} in the {p}.",
-    "{N} worked as {ar} in the {p}.",
-    "{N} looked after the {A} {ns}.",
-)
-TRADES_ECHOED: tuple[str, ...] = (
-    "{N} was in the {p} {E}.",
-    "{N} was with the {r} {E}.",
-    "{N} {v} {an} {E}.",
-    "{N} was {g} {ns} {E}.",
-    "{N} was in the {p} with the {r} {E}.",
-    "{N} helped the {r} {E}.",
-)
-CAPTIONS: tuple[str, ...] = (
-    "{H} is {g} {an}.",
-    "{H} is {g} the {A} {n} in the {p}.",
-    "{H} is in the {p}.",
-    "{H} is with the {r}.",
-    "{H} is in the {p} with the {r}.",
-    "{H} is {g} {ns}.",
-    "{H} is near the {A} {ns}.",
-)
-ASKED: tuple[str, ...] = (
-    "Where was {N}? In the {p}.",
-    "Who was {N} with? With the {r}.",
-    "What did {N} have? The {n}.",
-)
 DIFFER = 0.8
 """Share of the pages about two people on which they are a woman and a man."""
 KEEP = 0.5
 """Chance that somebody's place, acquaintance or thing is the one named before."""
 PAGE_SHARES: dict[str, float] = {
-    "company": 0.42,
-    "one person": 0.25,
-    "two people": 0.08,
+    "company": 0.48,
+    "one person": 0.23,
+    "two people": 0.04,
     "review": 0.10,
     "facts": 0.06,
     "letter": 0.05,
     "news": 0.04,
 }
-
-
-@cache
-def _parts(template: str) -> tuple[tuple[str, str], ...]:
-    pieces = re.split(r"\{(\w+)\}", template) + [""]
-    return tuple(zip(pieces[::2], pieces[1::2], strict=True))
-
-
-class Voice:
-    """Fills templates for one person: trade, mood, gender and what the person is called."""
-
-    def __init__(
-        self,
-        rng: Random,
-        trade: Trade,
-        mood: Mood,
-        gender: Gender = FEMALE,
-        called: str = "",
-        keep: float = 0.0,
-    ) -> None:
-        self.rng = rng
-        self.trade = trade
-        self.mood = mood
-        self.gender = gender
-        self.called = called
-        self.keep = keep
-        self.kept: dict[str, str] = {}
-        self.echo = ""
-        self.fixed: Kind | None = None
-        self.kind: Kind | None = None
-        self.last = ""
-        self.used: list[str] = []
-
-    def say(self, template: str, pronoun: bool = False) -> str:
-        """The template with this person's words, capitalised."""
-        self.kind = self.fixed
-        self.last = ""
-        self.used = []
-        out = []
-        for text, slot in _parts(template):
-            out.append(text)
-            if slot == "H":
-                out.append(self.gender.he if pronoun else self.called)
-            elif slot:
-                out.append(self.word(slot))
-        return sentence("".join(out)).replace(". the", ". The")
-
-    def word(self, slot: str) -> str:
-        """A word (or two) for one slot of a template."""
-        rng, trade, mood = self.rng, self.trade, self.mood
-        if slot == "n":
-            return self.thing()
-        if slot in ("v", "g"):
-            self.kind = self.fixed or pick(rng, trade.kinds)
-            if not self.fixed and "thing" in self.kept and rng.random() < self.keep:
-                self.kind = trade.kind_of(self.kept["thing"])
-            return zipf(rng, self.kind.verbs)[slot == "g"]
-        if slot in ("an", "An"):
-            words = a(self.thing())
-            return sentence(words) if slot == "An" else words
-        if slot in ("ns", "Ns"):
-            words = plural(self.thing())
-            return sentence(words) if slot == "Ns" else words
-        if slot in ("p", "ap"):
-            place = self.again("place", trade.places)
-            return a(place) if slot == "ap" else place
-        if slot in ("r", "ar"):
-            person = self.again("person", trade.people)
-            return a(person) if slot == "ar" else person
-        if slot in ("A", "aA"):
-            adjective = zipf(rng, trade.adjectives)
-            return a(adjective) if slot == "aA" else adjective
-        if slot == "N":
-            return self.called
-        if slot in ("c", "cs"):
-            if self.kind is None:
-                self.kind = zipf(rng, trade.kinds)
-            return plural(self.kind.name) if slot == "cs" else self.kind.name
-        if slot == "k":
-            assert self.kind is not None
-            return self.fresh(self.kind.things)
-        if slot in ("his", "him", "self"):
-            return getattr(self.gender, {"his": "his", "him": "him", "self": "himself"}[slot])
-        return self.feeling(slot)
-
-    def thing(self) -> str:
-        """A thing of the kind the sentence speaks of, or of any kind of the trade."""
-        self.last = self.again("thing", self.kind.things if self.kind else self.trade.things)
-        self.kind = self.kind or self.trade.kind_of(self.last)
-        return self.last
-
-    def again(self, what: str, words: tuple[str, ...]) -> str:
-        """This person's own place, acquaintance or thing (with chance ``keep``), or a new one."""
-        own = self.kept.get(what)
-        if own in words and own not in self.used and self.rng.random() < self.keep:
-            self.used.append(own)
-            return own
-        word = self.fresh(words)
-        self.kept.setdefault(what, word)
-        return word
-
-    def fresh(self, words: tuple[str, ...]) -> str:
-        """A word that the sentence does not hold yet."""
-        word = zipf(self.rng, words)
-        if word in self.used:
-            word = other(self.rng, words, *self.used)
-        self.used.append(word)
-        return word
-
-    def feeling(self, slot: str) -> str:
-        """A word for a slot that the mood (or nothing) decides."""
-        rng, mood = self.rng, self.mood
-        if slot == "f":
-            return self.fresh(mood.feelings)
-        if slot in ("q", "aq"):
-            quality = self.fresh(mood.qualities)
-            return a(quality) if slot == "aq" else quality
-        if slot == "M":
-            return mood.name
-        if slot == "E":
-            return self.echo
-        if slot == "t":
-            return zipf(rng, TIMES)
-        if slot == "day":
-            return zipf(rng, DAYS)
-        words = {"m": mood.acts, "l": mood.attitudes, "d": mood.manners, "j": mood.nouns}[slot]
-        return zipf(rng, words)
 
 
 def person(
@@ -410,7 +121,8 @@ def newly(called: str) -> str:
 
 def inner(text: str) -> str:
     """A sentence for the middle of another: all but names lose their capital."""
-    return text[0].lower() + text[1:] if text.startswith(("The ", "In ", "A ", "An ", "It ")) else text
+    small = ("The ", "In ", "A ", "An ", "It ")
+    return text[0].lower() + text[1:] if text.startswith(small) else text
 
 
 def company(rng: Random) -> str:
@@ -424,7 +136,9 @@ def company(rng: Random) -> str:
     for _ in range(2 + int(rng.random() * 2)):
         trades, moods = rng.sample(TRADES, 2), rng.sample(MOODS, 2)
         alike = rng.random() < 0.5
-        told, echoed = pick(rng, ((MOODS_TOLD, MOODS_ECHOED), (TRADES_TOLD, TRADES_ECHOED)))
+        of_mood = rng.random() < 0.5
+        told = MOODS_TOLD if of_mood else TRADES_TOLD
+        echoed = MOODS_ECHOED if of_mood else TRADES_ECHOED
         one = Voice(rng, trades[0], moods[0], called=names[0])
         two = Voice(rng, trades[not alike], moods[not alike], called=names[1])
         two.echo = "too" if alike else "instead"

@@ -5,14 +5,16 @@ from __future__ import annotations
 from random import Random
 
 from gptbench.data.world.lexicon import FEMALE, GENDERS, MALE, MOODS, TRADES, other, pick, plural
-from gptbench.data.world.pages import (
+from gptbench.data.world.rows import namesakes, trades
+from gptbench.data.world.templates import (
+    DOINGS,
     MOODS_ECHOED,
     MOODS_TOLD,
+    THINGS_TOLD,
     TRADES_ECHOED,
     TRADES_TOLD,
-    Voice,
 )
-from gptbench.data.world.tasks import DOINGS, THINGS_TOLD, namesakes, trades
+from gptbench.data.world.voice import Voice
 
 Probe = tuple[str, str, str]
 """Prefix, right continuation, wrong continuation."""

@@ -10,7 +10,8 @@ from random import Random
 
 from gptbench.data.world import files
 from gptbench.data.world.pages import PAGE_SHARES, book
-from gptbench.data.world.tasks import Row, make_rows
+from gptbench.data.world.rows import Row
+from gptbench.data.world.tasks import make_rows
 
 VERSION = 1
 """Raised with every change that changes the world's bytes."""
@@ -62,7 +63,7 @@ def write_world(
             "name": "embedded world",
             "version": VERSION,
             "seed": seed,
-            "licence": "synthetic: made by this program from its own word lists; no rights reserved",
+            "licence": "synthetic, from this program's own word lists; no rights reserved",
             "books": counts,
             "page_shares": PAGE_SHARES,
             "rows": {
@@ -101,7 +102,7 @@ SCORED: dict[str, tuple[str, ...]] = {
 
 
 def _write_books(out: Path, seed: int, train: int, validation: int, words: int) -> dict[str, int]:
-    counts = {}
+    counts: dict[str, int] = {}
     for split, number in (("train", train), ("validation", validation)):
         total = 0
         for index in range(number):
