@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from gptbench.evaluation.statistics import interval
+from gptbench.evaluation.statistics import FEWEST_DF, interval
 from gptbench.report.reference import Column, Reference
 from gptbench.report.results import Results, in_order
 from gptbench.report.scores import column_sample, our_score, table_variants
@@ -197,8 +197,8 @@ def _notes(name: str, results: Results, reference: Reference, ran: bool) -> Iter
     yield (
         f"This project's rows: mean over {wanted} run(s) (pre-training seeds "
         f"{_list(results.job.config.pretrain_seeds)}; fine-tuning seeds "
-        f"{_list(results.job.config.finetune_seeds)}) ± half the 95 % interval over seeds and "
-        "examples" + _given(results) + "."
+        f"{_list(results.job.config.finetune_seeds)}) ± half the 95 % interval over "
+        f"{_given(results)}."
     )
     columns = reference.tables[name].columns
     splits = [
@@ -215,9 +215,12 @@ def _notes(name: str, results: Results, reference: Reference, ran: bool) -> Iter
 
 
 def _given(results: Results) -> str:
-    if len(set(results.job.config.pretrain_seeds)) > 1:
-        return ""
-    return ", given the one pre-training"
+    config = results.job.config
+    if len(set(config.pretrain_seeds)) > FEWEST_DF:
+        return "seeds and examples"
+    if len(set(config.finetune_seeds)) > FEWEST_DF:
+        return "fine-tuning seeds and examples, given the pre-training"
+    return "examples, given these seeds"
 
 
 def _list(values: Sequence[int]) -> str:
