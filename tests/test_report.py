@@ -360,7 +360,7 @@ def test_zero_shot_normalisation(synthetic: Path, real: Path, real_job: ReportJo
 def test_deviations_name_what_differs(synthetic: Path) -> None:
     rows = {r["setting"]: r for r in page.deviations(Results(make_job(), synthetic), load())}
     assert rows["context (tokens)"]["paper"] == "512"
-    assert rows["context (tokens)"]["here"] == "64"
+    assert rows["context (tokens)"]["here"] == str(make_job().config.n_ctx)
     assert "transformer layers" in rows
     assert "lambda of the auxiliary objective" not in rows
     assert "books" in rows
