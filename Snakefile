@@ -1,5 +1,4 @@
 # The GPT-1 paper as a workflow: `snakemake --cores all` runs the quick scale.
-
 from pathlib import Path
 
 from gptbench.plan import workflow_plan
