@@ -6,6 +6,8 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,8 +61,8 @@ def test_the_world_is_written(tmp_path: Path) -> None:
 
 def test_broken_settings_are_named(tmp_path: Path) -> None:
     assert "not JSON" in said(gptbench("world", "--out", str(tmp_path), "--settings", "{"))
-    changed = WORLD.to_json().replace("train_rows", "train_row")
-    line = said(gptbench("world", "--out", str(tmp_path), "--settings", changed))
+    misspelt = WORLD.to_json().replace("train_rows", "train_row")
+    line = said(gptbench("world", "--out", str(tmp_path), "--settings", misspelt))
     assert "did you mean `train_rows`" in line
     missing = said(gptbench("world", "--out", str(tmp_path), "--settings", "@nowhere.json"))
     assert "nowhere.json: No such file" in missing
@@ -83,42 +85,40 @@ def encode(root: Path, task: str, out: Path, **options: object) -> subprocess.Co
     return gptbench("encode", "--settings", job, *paths, "--out", str(out), **options)
 
 
-def test_a_missing_file_names_the_file_and_where_to_get_it(encoded: Path, tmp_path: Path) -> None:
-    moved = encoded / "world" / "glue" / "RTE" / "dev.tsv"
-    text = moved.read_text()
-    moved.unlink()
+@contextmanager
+def changed(path: Path) -> Iterator[Path]:
+    """A file to spoil, that is as it was afterwards."""
+    text = path.read_text()
     try:
-        line = said(encode(encoded, "rte", tmp_path / "out"))
+        yield path
     finally:
-        moved.write_text(text)
+        path.write_text(text)
+
+
+def test_a_missing_file_names_the_file_and_where_to_get_it(encoded: Path, tmp_path: Path) -> None:
+    with changed(encoded / "world" / "glue" / "RTE" / "dev.tsv") as path:
+        path.unlink()
+        line = said(encode(encoded, "rte", tmp_path / "out"))
     assert "RTE/dev.tsv" in line
     assert "gluebenchmark.com" in line
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_a_wrong_column_lists_those_there_are(encoded: Path, tmp_path: Path) -> None:
-    path = encoded / "world" / "glue" / "RTE" / "train.tsv"
-    text = path.read_text()
-    path.write_text(text.replace("sentence2", "hypothesis", 1))
-    try:
+    with changed(encoded / "world" / "glue" / "RTE" / "train.tsv") as path:
+        path.write_text(path.read_text().replace("sentence2", "hypothesis", 1))
         line = said(encode(encoded, "rte", tmp_path / "out"))
-    finally:
-        path.write_text(text)
     assert "train.tsv" in line
     assert "sentence2" in line
     assert "hypothesis" in line
 
 
 def test_a_wrong_label_names_the_row(encoded: Path, tmp_path: Path) -> None:
-    path = encoded / "world" / "glue" / "RTE" / "train.tsv"
-    text = path.read_text()
-    lines = text.splitlines()
-    lines[3] = lines[3].rsplit("\t", 1)[0] + "\tmaybe"
-    path.write_text("\n".join(lines) + "\n")
-    try:
+    with changed(encoded / "world" / "glue" / "RTE" / "train.tsv") as path:
+        lines = path.read_text().splitlines()
+        lines[3] = lines[3].rsplit("\t", 1)[0] + "\tmaybe"
+        path.write_text("\n".join(lines) + "\n")
         line = said(encode(encoded, "rte", tmp_path / "out"))
-    finally:
-        path.write_text(text)
     assert "train.tsv, line 4" in line
     assert "maybe" in line
 

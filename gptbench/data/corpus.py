@@ -22,14 +22,13 @@ import numpy.typing as npt
 from gptbench.artifacts import MANIFEST, Run, file_digest, read_json, write_json
 from gptbench.data import text as texts
 from gptbench.data.books import blocks, book_files, digest_of, in_order
-from gptbench.data.tokenizer import Tokenizer
+from gptbench.data.tokenizer import SPECIAL, Tokenizer
 from gptbench.errors import UserError
 from gptbench.progress import Progress
 from gptbench.settings import CorpusJob
 
 INDEX = "index.json"
 SPLITS = ("train", "validation")
-SPECIAL_TOKENS = 3
 
 Ids = npt.NDArray[np.int64]
 
@@ -87,7 +86,7 @@ def run(job: CorpusJob, books: Path, tokenizer: Path, out: Path) -> None:
 
 def number_type(vocab_size: int) -> np.dtype[Any]:
     """uint16, or uint32 where an id (the special tokens' too) would not fit."""
-    return np.dtype("<u2" if vocab_size + SPECIAL_TOKENS <= 65535 else "<u4")
+    return np.dtype("<u2" if vocab_size + len(SPECIAL) <= 65535 else "<u4")
 
 
 def _encode_book(path: Path, bpe: Tokenizer, dtype: np.dtype[Any], folder: Path) -> _Book:
