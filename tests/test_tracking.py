@@ -23,6 +23,10 @@ import pytest
 
 from gptbench import tracking
 from gptbench.errors import UserError
+from gptbench.tracking.jobs import VALUE_LENGTH, read_curves, thin
+from gptbench.tracking.store import Store
+from gptbench.tracking.sync import LEDGER
+from gptbench.tracking.ui import server_command, server_environment
 
 STARTED = 1_700_000_000.0
 
@@ -190,7 +194,7 @@ def test_a_run_has_its_tags_settings_numbers_and_times(logged: Path) -> None:
     assert params["backbone.n_layer"] == "2"
     assert params["backbone.init_std"] == "fan_in"
     assert params["finetune.key149"] == "149"
-    assert len(params["task.title"]) == tracking.VALUE_LENGTH
+    assert len(params["task.title"]) == VALUE_LENGTH
     metrics = run.data.metrics
     assert metrics["scores/dev_matched/accuracy"] == 55.5
     assert metrics["degenerate/dev_matched"] == 0
@@ -296,7 +300,7 @@ def test_a_lost_ledger_or_database_is_made_good(tmp_path: Path) -> None:
     tracking.sync(scale)
     before = {run.info.run_id for run in runs(tmp_path)}
 
-    (scale / tracking.LEDGER).write_text("{broken")
+    (scale / LEDGER).write_text("{broken")
     # A sync that was killed leaves a run half logged.
     (parent,) = runs(tmp_path, "tags.`gptbench.stage` = 'reproduction'")
     tags = {"mlflow.parentRunId": parent.info.run_id, "gptbench.run_id": "fake-half"}
@@ -333,7 +337,7 @@ def test_a_server_that_is_away(
     summary = tracking.sync(scale, uri, best_effort=True)
     assert summary.away
     assert capsys.readouterr().out.splitlines() == [summary.away]
-    assert not (scale / tracking.LEDGER).exists()
+    assert not (scale / LEDGER).exists()
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
@@ -357,20 +361,20 @@ def test_a_scale_that_is_missing(tmp_path: Path) -> None:
 
 
 def test_no_password_reaches_the_ledger_or_the_terminal() -> None:
-    store = tracking.Store.of(Path("/results"), "postgresql://user:secret@host/db")
+    store = Store.of(Path("/results"), "postgresql://user:secret@host/db")
     assert "secret" in store.uri
     assert store.name == "postgresql://host/db"
 
 
 def test_long_curves_are_thinned_but_keep_their_ends(tmp_path: Path) -> None:
     points = [(float(i), i) for i in range(5001)]
-    thinned = tracking.thin(points, 100)
+    thinned = thin(points, 100)
     assert len(thinned) == 100
     assert (thinned[0], thinned[-1]) == (points[0], points[-1])
     path = tmp_path / "curves.csv"
     path.write_text("step,loss\n1,2\nx,3\n")
     with pytest.raises(UserError, match=r"curves\.csv"):
-        list(tracking.read_curves(path))
+        list(read_curves(path))
 
 
 def test_the_ui_says_what_is_missing(tmp_path: Path, logged: Path) -> None:
@@ -409,8 +413,8 @@ def server(root: Path) -> Iterator[str]:
     log = root / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            tracking.server_command(root, port),
-            env={**os.environ, **tracking.server_environment()},
+            server_command(root, port),
+            env={**os.environ, **server_environment()},
             cwd=root,
             stdout=output,
             stderr=output,
