@@ -353,7 +353,7 @@ def test_zero_shot_normalisation(synthetic: Path, real: Path, real_job: ReportJo
         assert point.value == pytest.approx((point.raw - point.chance) / (100 - point.chance))
     others = figures.right_points(Results(real_job, real), load())
     assert {p.task: p.one for p in others} == {
-        "sst2": 93.2, "cola": 35.0, "race": 53.3, "dprd": 76.4,
+        "sst2": 93.2, "cola": 35.0, "race": 53.3, "dprd": 76.41,
     }  # fmt: skip
 
 

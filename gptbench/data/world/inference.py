@@ -5,50 +5,56 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from gptbench.data.world.lexicon import GENDERS, TRADES, a, other, pick
+from gptbench.data.world.lexicon import GENDERS, MOODS, TRADES, a, pick
 from gptbench.data.world.rows import Row, avoid, mood_of, theme_pair, trades, voice
 from gptbench.data.world.voice import Voice
 
-# what somebody did with things of one kind, and the same told by the name of the kind
-KIND_TEXTS: tuple[str, ...] = (
-    "{N} was {g} {ns} and the {A} {n}.",
-    "{N} {v} the {n} and {v} {an}.",
-    "{N} was {g} the {n} with the {r}.",
+# What a text says of somebody, and what is claimed: of the trade, or of the mood. The function
+# words of the claims are the same for both, so that no overlap tells a neutral claim.
+TOLD: tuple[tuple[str, ...], ...] = (
+    (
+        "{N} was {g} {ns} and the {A} {n}.",
+        "{N} {v} the {n} and {v} {an}.",
+        "{N} was in the {p} with the {r}.",
+    ),
+    ("{N} was {f} and {m} {d}.", "{N} {m} {d}, full of {j}.", "{N} was {f} and {f}."),
 )
-KIND_CLAIMS: tuple[str, ...] = ("{N} was {g} the {c}", "{N} {v} the {A} {c}", "{N} {v} {cs}")
-CAPTION_TEXTS: tuple[str, ...] = (
-    "{N} is {g} {an}.",
-    "{N} is {g} the {A} {n}.",
-    "{N} is {g} {ns} with the {r}.",
+CLAIMED: tuple[tuple[str, ...], ...] = (
+    ("{N} was {g} {ns}", "{N} {v} {A} {ns}"),
+    ("{N} was {f}", "{N} {m} {d}"),
 )
-CAPTION_CLAIMS: tuple[str, ...] = ("{N} is {g} {cs}", "{N} is {g} the {A} {c}")
+CAPTIONS_TOLD: tuple[tuple[str, ...], ...] = (
+    ("{N} is {g} the {A} {n}.", "{N} is {g} {ns} with the {r}.", "{N} is in the {p} with {an}."),
+    ("{N} is {f} and {f}.", "{N} is {f}, full of {j}."),
+)
+CAPTIONS_CLAIMED: tuple[tuple[str, ...], ...] = (
+    ("{N} is {g} {ns}", "{N} is {g} {A} {ns}"),
+    ("{N} is {f}", "{N} is {f} and {f}"),
+)
+Forms = tuple[tuple[str, ...], ...]
 
 
 def claim(
-    rng: Random, label: int, said: tuple[str, ...], claimed: tuple[str, ...], called: list[str]
+    rng: Random, label: int, said: Forms, claimed: Forms, called: tuple[str, str]
 ) -> tuple[str, str]:
-    """What somebody did with a thing, and a claim by the name of a kind.
+    """What somebody does or feels, and a claim.
 
-    Entailed: the thing is of that kind; neutral: of another kind of the same trade;
-    contradicted: of another trade.  The verbs of text and claim always differ.
+    Entailed: the claim is of the same trade, or mood; contradicted: of another; neutral: what
+    they do says nothing of how they feel, and the other way round.
     """
-    fields = trades(rng, 2)
-    kind = pick(rng, fields[0].kinds)
-    kinds = {0: (kind,), 1: fields[0].kinds, 2: fields[1].kinds}[label]
-    kind2 = kind if label == 0 else other(rng, kinds, kind)
-    first = int(rng.random() * 2)
-    one, two = (voice(rng, fields[index]) for index in (0, int(label == 2)))
-    one.fixed = replace(kind, verbs=(kind.verbs[first],))
-    two.fixed = replace(kind2, verbs=(kind2.verbs[1 - first],))
-    one.called, two.called = called
-    text = one.say(pick(rng, said))
-    return text, avoid(two, pick(rng, claimed), text)
+    fields, moods = trades(rng, 2), rng.sample(MOODS, 2)
+    about = int(rng.random() * 2)
+    differs = label == 2 or (label == 1 and rng.random() < 0.5)
+    one = Voice(rng, fields[0], moods[0], called=called[0])
+    two = Voice(rng, fields[differs], moods[differs], called=called[1])
+    text = one.say(pick(rng, said[about]))
+    return text, avoid(two, pick(rng, claimed[1 - about if label == 1 else about]), text)
 
 
 def mnli(rng: Random, label: int, train: bool) -> Row:
-    """What somebody did; a claim."""
+    """What somebody did or felt; a claim."""
     name = pick(rng, pick(rng, GENDERS).names)
-    texts = claim(rng, label, KIND_TEXTS, KIND_CLAIMS, [name, name])
+    texts = claim(rng, label, TOLD, CLAIMED, (name, name))
     return Row(texts, label, pick(rng, ("fiction", "letters")))
 
 
@@ -60,7 +66,8 @@ def mnli_mismatched(rng: Random, label: int, train: bool) -> Row:
 def snli(rng: Random, label: int, train: bool) -> Row:
     """A caption and a claim."""
     role = pick(rng, pick(rng, GENDERS).roles)
-    return Row(claim(rng, label, CAPTION_TEXTS, CAPTION_CLAIMS, [a(role), f"the {role}"]), label)
+    texts = claim(rng, label, CAPTIONS_TOLD, CAPTIONS_CLAIMED, (a(role), f"the {role}"))
+    return Row(texts, label)
 
 
 def qnli(rng: Random, label: int, train: bool) -> Row:
@@ -91,7 +98,7 @@ def rte(rng: Random, label: int, train: bool) -> Row:
         "{N} {m} because the {n} was {q}.",
         "{N} was in the {p} and {m} {d}.",
     )
-    claims = ("{N} was {f}.", "{N} felt {f}.", "{N} was {f} and {f}.")
+    claims = ("{N} was {f}", "{N} felt {f}", "{N} was {f} and {f}")
     return Row((said.say(pick(rng, told)), claim.say(pick(rng, claims))), label)
 
 
@@ -99,15 +106,11 @@ def scitail(rng: Random, label: int, train: bool) -> Row:
     """A fact about a thing; a claim where it is found."""
     first, second = theme_pair(rng, label)
     told = (
-        "This {A} {n} is useful to the {r}.",
-        "Every {r} has {aA} {n}.",
-        "The {r} is good with the {A} {n}.",
+        "The {A} {n} is for the {r}.",
+        "The {r} has the {A} {n}.",
+        "The {r} is {g} the {n}.",
     )
-    claims = (
-        "It is found in the {p}",
-        "It is near the {ns} in the {p}",
-        "People keep it in the {p}",
-    )
+    claims = ("It is in the {p}", "It is in the {p} with {an}", "It is near the {ns} in the {p}")
     said, claim = voice(rng, first), voice(rng, second)
     text = said.say(pick(rng, told))
     return Row((text, avoid(claim, pick(rng, claims), text)), label)

@@ -98,18 +98,6 @@ TRADES: tuple[Trade, ...] = (
         "tasty spicy crisp juicy sweet salty ripe buttery",
     ),
     _trade(
-        "farming",
-        (
-            _kind("animal", "cow goat pig donkey", "fed feeding groomed grooming"),
-            _kind("bird", "hen duck turkey rooster", "chased chasing counted counting"),
-            _kind("fruit", "plum pear apple peach", "picked picking gathered gathering"),
-            _kind("vehicle", "tractor cart wagon plough", "drove driving loaded loading"),
-        ),
-        "stable barn meadow orchard pasture farmyard",
-        "farmer shepherd rancher groom herder gardener",
-        "muddy leafy rural grassy woolly dusty fertile hairy",
-    ),
-    _trade(
         "sailing",
         (
             _kind("boat", "canoe yacht barge raft", "steered steering rowed rowing"),
@@ -132,18 +120,6 @@ TRADES: tuple[Trade, ...] = (
         "theatre studio ballroom hall opera chapel",
         "singer dancer drummer pianist conductor composer",
         "loud musical melodic rhythmic shrill lyrical solo jazzy",
-    ),
-    _trade(
-        "building",
-        (
-            _kind("tool", "hammer saw drill chisel", "sharpened sharpening gripped gripping"),
-            _kind("seat", "chair bench stool sofa", "built building varnished varnishing"),
-            _kind("board", "plank beam panel log", "sanded sanding measured measuring"),
-            _kind("fastener", "nail screw bolt hook", "tightened tightening fixed fixing"),
-        ),
-        "workshop shed garage factory sawmill attic",
-        "carpenter builder plumber mason joiner blacksmith",
-        "wooden sturdy rusty heavy rough square oaken metal",
     ),
     _trade(
         "healing",

@@ -50,13 +50,18 @@ KEEP = 0.5
 """Chance that somebody's place, acquaintance or thing is the one named before."""
 PAGE_SHARES: dict[str, float] = {
     "company": 0.48,
-    "one person": 0.23,
-    "two people": 0.04,
+    "one person": 0.26,
     "review": 0.10,
     "facts": 0.06,
-    "letter": 0.05,
-    "news": 0.04,
+    "letter": 0.04,
+    "two people": 0.03,
+    "news": 0.03,
 }
+COMPANY: dict[tuple[tuple[str, ...], tuple[str, ...]], float] = {
+    (TRADES_TOLD, TRADES_ECHOED): 0.68,
+    (MOODS_TOLD, MOODS_ECHOED): 0.32,
+}
+"""What the pairs of a page of company are about."""
 
 
 def person(
@@ -133,12 +138,10 @@ def company(rng: Random) -> str:
     names = [zipf(rng, pick(rng, GENDERS).names)]
     names.append(other(rng, pick(rng, GENDERS).names, names[0]))
     lines = []
-    for _ in range(2 + int(rng.random() * 2)):
+    for _ in range(3 + int(rng.random() * 2)):
         trades, moods = rng.sample(TRADES, 2), rng.sample(MOODS, 2)
         alike = rng.random() < 0.5
-        of_mood = rng.random() < 0.5
-        told = MOODS_TOLD if of_mood else TRADES_TOLD
-        echoed = MOODS_ECHOED if of_mood else TRADES_ECHOED
+        told, echoed = rng.choices(list(COMPANY), list(COMPANY.values()))[0]
         one = Voice(rng, trades[0], moods[0], called=names[0])
         two = Voice(rng, trades[not alike], moods[not alike], called=names[1])
         two.echo = "too" if alike else "instead"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from random import Random
 
 from gptbench.data.world.lexicon import (
@@ -94,17 +96,21 @@ def theme_pair(rng: Random, same: int) -> tuple[Trade, Trade]:
     return first, first if same else second
 
 
-CONTENT: frozenset[str] = frozenset(
-    form
-    for trade in TRADES
-    for word in (*trade.things, *trade.places, *trade.people, *trade.adjectives)
-    for form in (word, plural(word))
-) | frozenset(
-    word
-    for mood in MOODS
-    for words_ in (mood.feelings, mood.qualities, mood.acts, mood.attitudes, mood.nouns)
-    for word in words_
-)
+def _words_of_moods() -> Iterator[str]:
+    for mood in MOODS:
+        yield from (*mood.feelings, *mood.qualities, *mood.acts)
+        yield from (*mood.attitudes, *mood.manners, *mood.nouns)
+
+
+def _words_of_trades() -> Iterator[str]:
+    for trade in TRADES:
+        for word in (*trade.things, *trade.places, *trade.people, *trade.adjectives):
+            yield from (word, plural(word))
+        for kind in trade.kinds:
+            yield from chain.from_iterable(kind.verbs)
+
+
+CONTENT: frozenset[str] = frozenset(chain(_words_of_trades(), _words_of_moods()))
 
 
 def content(text: str) -> set[str]:

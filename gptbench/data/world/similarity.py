@@ -9,16 +9,16 @@ from gptbench.data.world.rows import Row, avoid, mood_of, theme_pair, voice
 from gptbench.data.world.voice import Voice
 
 TRADE_QUESTIONS = (
-    "How do I become {ar} in the {p}?",
-    "How can I learn {g} {A} {ns}?",
-    "What do people do with {an} in the {p}?",
-    "What does the {r} do in the {p}?",
-    "Who can help me with the {A} {n}?",
+    "Who was in the {p}?",
+    "Who was with the {r}?",
+    "Who was {g} {ns}?",
+    "Who {v} the {A} {n}?",
+    "Who worked as {ar}?",
 )
 
 
 def qqp(rng: Random, label: int, train: bool) -> Row:
-    """Two questions about learning a trade: the same one, or two."""
+    """Two questions about who is at work: in one trade, or in two."""
     first, second = theme_pair(rng, label)
     text = voice(rng, first).say(pick(rng, TRADE_QUESTIONS))
     return Row((text, avoid(voice(rng, second), pick(rng, TRADE_QUESTIONS), text)), label)

@@ -49,14 +49,13 @@ class Voice:
         self.keep = keep
         self.kept: dict[str, str] = {}
         self.echo = ""
-        self.fixed: Kind | None = None
         self.kind: Kind | None = None
         self.last = ""
         self.used: list[str] = []
 
     def say(self, template: str, pronoun: bool = False) -> str:
         """The template with this person's words, capitalised."""
-        self.kind = self.fixed
+        self.kind = None
         self.last = ""
         self.used = []
         out = []
@@ -74,8 +73,8 @@ class Voice:
         if slot == "n":
             return self.thing()
         if slot in ("v", "g"):
-            self.kind = self.fixed or pick(rng, trade.kinds)
-            if not self.fixed and "thing" in self.kept and rng.random() < self.keep:
+            self.kind = pick(rng, trade.kinds)
+            if "thing" in self.kept and rng.random() < self.keep:
                 self.kind = trade.kind_of(self.kept["thing"])
             return zipf(rng, self.kind.verbs)[slot == "g"]
         if slot in ("an", "An"):
