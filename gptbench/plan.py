@@ -275,8 +275,10 @@ class Plan:
         )
 
     def report_job(self) -> ReportJob:
-        """Everything that the report names."""
-        return ReportJob(config=self.config, tasks=self.tasks, experiments=self.experiments)
+        """Everything that the report names; of the data's folder its name, so that it can be shown."""
+        root = self.config.data_root
+        config = self.config.model_copy(update={"data_root": Path(root).name if root else root})
+        return ReportJob(config=config, tasks=self.tasks, experiments=self.experiments)
 
 
 def workflow_plan(config: Mapping[str, Any], folder: Path) -> Plan:
