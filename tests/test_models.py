@@ -209,6 +209,12 @@ def test_initialisation() -> None:
 # Heads. --------------------------------------------------------------------------------------
 
 
+def test_a_classifier_starts_as_released() -> None:
+    head = Classifier(task_spec("pair"), 4096, 0.1)
+    assert float(head.linear.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+    assert not head.linear.bias.detach().any()
+
+
 def test_both_orders_are_added_before_the_linear_layer() -> None:
     head = Classifier(task_spec("similarity"), 16, 0.0)
     states = torch.randn(3, 2, 16)
