@@ -61,7 +61,7 @@ def test_the_paper_scale_has_the_papers_numbers() -> None:
 
 
 def departures(scale: str) -> dict[str, tuple[Any, Any]]:
-    """The paper's settings (`reference.yaml`) that a scale has otherwise: (the paper's, its own)."""
+    """The settings of `reference.yaml` that a scale departs from: (the paper's, its own)."""
     found = {}
     for setting in reference.load().settings:
         value: Any = read(scale)
