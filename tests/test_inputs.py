@@ -18,18 +18,22 @@ from gptbench.data.tasks import Example
 from gptbench.data.tokenizer import Tokenizer, import_files, train_on_counts
 from gptbench.errors import UserError
 from gptbench.settings import EncodeJob, RowLimits, TaskSpec, TokenizerSettings, load_tasks
+from gptbench.training.batches import collate
 
 TASKS = load_tasks(Path(__file__).parent.parent / "config" / "tasks.yaml")
 WORDS = [*"abcdefghijklmnopqrstuvwxyz.,?", "the", "dog", "bit", "bob", "because", "was", "mad",
          "very", "positive", "negative", "good", "why", "ran", "it"]  # fmt: skip
 
 
+PROPERTY = train_on_counts(Counter(dict.fromkeys(WORDS, 9)), TokenizerSettings(merges=200))
+"""For property tests, which take no fixtures."""
+
+
 @pytest.fixture(scope="module")
 def words() -> Tokenizer:
     """A vocabulary in which each of `WORDS` is one token."""
-    made = train_on_counts(Counter(dict.fromkeys(WORDS, 9)), TokenizerSettings(merges=200))
-    assert all(len(made.encode(word)) == 1 for word in WORDS)
-    return made
+    assert all(len(PROPERTY.encode(word)) == 1 for word in WORDS)
+    return PROPERTY
 
 
 def tuned(tokenizer: Tokenizer, form: str, texts: list[str], n_ctx: int = 64) -> list[str]:
@@ -66,6 +70,33 @@ def test_choice(words: Tokenizer) -> None:
         "<start> the dog ran . why ? <delimiter> b c <classify>",
         "<start> the dog ran . why ? <delimiter> <classify>",
     ]
+
+
+@pytest.mark.parametrize(
+    ("form", "texts", "golden"),
+    [
+        ("single", ["the dog"], ["s the dog c"]),
+        ("pair", ["the dog ran", "it ran"], ["s the dog ran d it ran c"]),
+        (
+            "similarity",
+            ["the dog", "it"],
+            ["s the dog d it c", "s it d the dog c"],
+        ),
+        (
+            "choice",
+            ["the dog", "why", "bob ran", "it"],
+            ["s the dog why d bob ran c", "s the dog why d it c"],
+        ),
+    ],
+)
+def test_ids_of_figure_1(words: Tokenizer, form: str, texts: list[str], golden: list[str]) -> None:
+    """By id: the tokens' own, and the three after the vocabulary (s, d, c)."""
+    special = {"s": words.vocab_size, "d": words.vocab_size + 1, "c": words.vocab_size + 2}
+    expected = [
+        [special[word] if word in special else words.encode(word)[0] for word in line.split()]
+        for line in golden
+    ]
+    assert fine_tuning_inputs(texts, form, words, 64) == (expected, False)
 
 
 def test_special_tokens_have_the_paper_s_order(words: Tokenizer) -> None:
@@ -128,6 +159,51 @@ def test_texts_are_cut_as_released(words: Tokenizer) -> None:
     ]
 
 
+def released_stories(
+    tokenizer: Tokenizer, story: str, endings: list[str], n_ctx: int
+) -> tuple[list[list[int]], list[list[int]], int]:
+    """The released code's inputs of a story: ids and mask of each ending, and the shrunk n_ctx."""
+    max_len = n_ctx // 2 - 2
+    x1, *x2 = (tokenizer.encode(text) for text in (story, *endings))
+    n_ctx = min(len(x1[:max_len]) + max(len(each[:max_len]) for each in x2) + 3, n_ctx)
+    ids, mask = [], []
+    for each in x2:
+        row = [tokenizer.start, *x1[:max_len], tokenizer.delimiter, *each[:max_len]]
+        row.append(tokenizer.classify)
+        ids.append(row + [0] * (n_ctx - len(row)))
+        mask.append([1] * len(row) + [0] * (n_ctx - len(row)))
+    return ids, mask, n_ctx
+
+
+SENTENCE = st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join)
+
+
+@settings(deadline=None)
+@given(SENTENCE, SENTENCE, SENTENCE, st.integers(16, 48))
+def test_stories_are_the_released_ones(story: str, one: str, two: str, n_ctx: int) -> None:
+    """Ids, padding, the place of the classify token, and the tokens that L1 predicts."""
+    found, cut = fine_tuning_inputs([story, "", one, two], "choice", PROPERTY, n_ctx)
+    ids, mask, shrunk = released_stories(PROPERTY, story, [one, two], n_ctx)
+    data = Encoded(
+        np.asarray([i for sequence in found for i in sequence], np.int32),
+        np.cumsum([0, *map(len, found)]).astype(np.int64),
+        2,
+        np.zeros(1, np.int64),
+        np.zeros(1, np.int64),
+    )
+    batch = collate(data, np.zeros(1, np.int64), n_ctx, PROPERTY.vocab_size, "all")
+    assert shrunk == max(map(len, found)) <= batch.ids.shape[1] <= n_ctx
+    assert batch.ids[:, :shrunk].tolist() == ids
+    assert not batch.ids[:, shrunk:].any()
+    assert batch.last.tolist() == [row.index(PROPERTY.classify) for row in ids]
+    places = batch.places[batch.weights > 0]
+    wanted = [row * batch.ids.shape[1] + column - 1
+              for row in range(2) for column in range(1, shrunk) if mask[row][column]]  # fmt: skip
+    assert places.tolist() == wanted
+    whole = max(len(PROPERTY.encode(text)) for text in (story, one, two))
+    assert cut == (whole > n_ctx // 2 - 2)
+
+
 def test_only_the_passage_is_cut(words: Tokenizer) -> None:
     long = " ".join("abcdefghijklmnop")
     assert tuned(words, "choice", [long, "why?", "x", "x y z"], n_ctx=12) == [
@@ -147,9 +223,6 @@ def test_zero_shot_loses_the_context_s_beginning(words: Tokenizer) -> None:
     assert zero(words, "race", [long, "why?", "x y"], n_ctx=8) == [["i j k l why ?", "x y"]]
     assert zero(words, "race", ["a", "why", long], n_ctx=8) == [["why", "a b c d e f g"]]
     assert zero(words, "cola", ["a"]) == [["a", ""]]
-
-
-SENTENCE = st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join)
 
 
 @settings(deadline=None)
@@ -186,9 +259,6 @@ def test_zero_shot_keeps_what_is_scored(name: str, texts: list[str], n_ctx: int)
         assert first >= 1
         assert max(0, len(ids) - first) >= min(n, n_ctx) - 1
         assert max(ids, default=0) < tokenizer.vocab_size
-
-
-PROPERTY = train_on_counts(Counter(dict.fromkeys(WORDS, 9)), TokenizerSettings(merges=200))
 
 
 # Subsets. ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,17 @@ from gptbench.models.heads import Classifier, expected_score, score_distribution
 from gptbench.models.transformer import Transformer
 from gptbench.models.weights import Origin, build, load, new_token_rows, read, save
 from gptbench.settings import TransformerSettings
-from tests.training_fakes import CONTEXT, VOCAB, lstm, task_spec, transformer
+from gptbench.training.batches import collate
+from gptbench.training.finetune import Finetuning
+from tests.training_fakes import (
+    CONTEXT,
+    VOCAB,
+    finetune_job,
+    lstm,
+    random_split,
+    task_spec,
+    transformer,
+)
 
 BACKBONES = pytest.mark.parametrize(
     "backbone", [transformer(), lstm()], ids=["transformer", "lstm"]
@@ -96,6 +107,67 @@ def test_one_dropped_matrix_serves_lookup_and_softmax(backbone: Any) -> None:
     assert torch.equal(model.eval().embeddings()[0], model.tokens)
 
 
+def test_what_is_dropped_from_the_embedding_is_dropped_everywhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One mask a step, element by element, for lookup and softmax: under L3 the gradient is 0 at
+    just the dropped elements, which it would not be if another mask were used anywhere.
+    """
+    job = finetune_job(backbone=transformer(embd_dropout=0.3), classifier_dropout=0.0)
+    net: Any = Finetuning(job, VOCAB, "tok", None, 10).train()
+    drawn: list[tuple[torch.Tensor, torch.Tensor]] = []
+    embeddings = net.backbone.embeddings
+
+    def watched() -> tuple[torch.Tensor, torch.Tensor]:
+        drawn.append(embeddings())
+        return drawn[-1]
+
+    monkeypatch.setattr(net.backbone, "embeddings", watched)
+    batch = collate(random_split(6, 1, 2, 0), np.arange(6), CONTEXT, VOCAB, "all")
+    net.training_step(batch, 0).backward()
+    assert len(drawn) == 1
+    used = batch.ids.shape[1]
+    for dropped, parameter in zip(
+        drawn[0], (net.backbone.tokens, net.backbone.positions), strict=True
+    ):
+        gone = (dropped == 0)[: used if parameter is net.backbone.positions else None]
+        gradient = parameter.grad[: len(gone)]
+        assert 0.2 < gone.float().mean() < 0.4
+        assert (gradient[gone] == 0).all()
+        assert (gradient[~gone] != 0).all()
+        # By element, not by row or column.
+        assert 0 < gone.float().mean(1).max() < 1
+        assert 0 < gone.float().mean(0).max() < 1
+
+
+def test_each_dropout_is_where_the_released_code_has_it() -> None:
+    """On the embedding matrices, the attention's weights and both residual branches, and nowhere
+    else: written out, with the same random numbers in the same order.
+    """
+    settings = transformer(embd_dropout=0.1, attn_dropout=0.2, resid_dropout=0.3)
+    model = Transformer(settings, VOCAB, CONTEXT).train()
+    batch, time, width = ids(), CONTEXT, 16
+    torch.manual_seed(3)
+    hidden, table = model(batch)
+    torch.manual_seed(3)
+    tokens, positions = F.dropout(model.tokens, 0.1), F.dropout(model.positions, 0.1)
+    x = tokens[batch] + positions
+    block: Any
+    for block in model.blocks:
+        q, k, v = (
+            part.view(2, time, 2, 8).transpose(1, 2) for part in block.attn.qkv(x).split(width, -1)
+        )
+        scores = q @ k.transpose(-1, -2) / 8**0.5
+        later = torch.ones(time, time).triu(1).bool()
+        attended = F.dropout(scores.masked_fill(later, -1e9).softmax(-1), 0.2) @ v
+        branch = block.attn.proj(attended.transpose(1, 2).reshape(2, time, width))
+        x = block.ln_1(x + F.dropout(branch, 0.3))
+        x = block.ln_2(x + F.dropout(block.mlp(x), 0.3))
+    assert torch.equal(table, tokens)
+    torch.testing.assert_close(hidden, x, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(hidden, model.eval()(batch)[0], atol=0.1)
+
+
 def test_a_block_is_post_norm_attention_then_gelu() -> None:
     """One block against the equations, written out with loops over heads and places."""
     settings = transformer(n_layer=1, n_embd=8, n_head=2)
@@ -137,6 +209,12 @@ def test_initialisation() -> None:
 # Heads. --------------------------------------------------------------------------------------
 
 
+def test_a_classifier_starts_as_released() -> None:
+    head = Classifier(task_spec("pair"), 4096, 0.1)
+    assert float(head.linear.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+    assert not head.linear.bias.detach().any()
+
+
 def test_both_orders_are_added_before_the_linear_layer() -> None:
     head = Classifier(task_spec("similarity"), 16, 0.0)
     states = torch.randn(3, 2, 16)
@@ -151,6 +229,20 @@ def test_answers_share_a_dropout_mask() -> None:
     assert logits.shape == (4, 3)
     torch.testing.assert_close(logits[:, 0], logits[:, 2])
     assert not torch.allclose(logits, head.eval()(one.expand(4, 3, 512)))
+
+
+def test_the_classifiers_mask_is_one_a_question() -> None:
+    """A logit's gradient by its state is the mask times the weight, so the mask can be read."""
+    head = Classifier(task_spec("choice"), 64, 0.5).train()
+    states = torch.randn(5, 4, 64, requires_grad=True)
+    head(states).sum().backward()
+    assert states.grad is not None
+    kept = states.grad != 0
+    assert (kept == kept[:, :1]).all()
+    assert len({tuple(row.tolist()) for row in kept[:, 0]}) == 5
+    assert 0.4 < kept[:, 0].float().mean() < 0.6
+    scaled = (head.linear.weight[0] / 0.5).expand_as(states)
+    torch.testing.assert_close(states.grad[kept], scaled[kept])
 
 
 def test_single_and_pair_have_a_row_a_class() -> None:

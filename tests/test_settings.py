@@ -9,6 +9,7 @@ import yaml
 
 from gptbench.errors import UserError
 from gptbench.plan import FinetuneRun, Plan
+from gptbench.report import reference
 from gptbench.settings import (
     Config,
     FinetuneJob,
@@ -57,6 +58,50 @@ def test_the_paper_scale_has_the_papers_numbers() -> None:
     lstm = plan.pretrain_job("lstm", 0).backbone
     assert isinstance(lstm, LstmSettings)
     assert lstm.n_hidden == 2048
+
+
+def departures(scale: str) -> dict[str, tuple[Any, Any]]:
+    """The settings of `reference.yaml` that a scale departs from: (the paper's, its own)."""
+    found = {}
+    for setting in reference.load().settings:
+        value: Any = read(scale)
+        for part in setting.key.split("."):
+            value = value.get(part)
+        if setting.key.endswith("n_inner"):  # 4 x n_embd unless given
+            value = value or 4 * read(scale)["models"]["transformer"]["backbone"]["n_embd"]
+        if value != setting.paper:
+            found[setting.key] = (setting.paper, value)
+    return found
+
+
+def test_the_paper_scale_has_every_setting_of_the_paper() -> None:
+    assert departures("paper") == {}
+    config = read("paper")
+    assert config["limits"]["default"] == {"train": None, "eval": None}
+    assert config["limits"]["zeroshot"] is None
+    assert "tasks" not in config["limits"]
+    # The LSTM is trained "using the same framework".
+    transformer, lstm = (config["models"][name] for name in ("transformer", "lstm"))
+    assert transformer["pretrain"] == lstm["pretrain"]
+
+
+def test_one_gpu_departs_in_the_number_of_updates_alone() -> None:
+    assert departures("one-gpu") == {
+        "models.transformer.pretrain.epochs": (100, None),
+        "models.transformer.pretrain.steps": (None, 100_000),
+    }
+
+
+def test_the_ablations_change_one_thing_each() -> None:
+    plan = Plan.read(read("paper"), CONFIG, "paper")
+    full, *others = (
+        plan.finetune_job(FinetuneRun(name, "rte", 0, 0)).model_dump(exclude={"variant"})
+        for name in ("full", "no-pretraining", "no-aux-lm", "lstm", "transfer-3")
+    )
+    changed = [{key for key in full if full[key] != other[key]} for other in others]
+    assert changed == [{"pretrained"}, {"lm_coef"}, {"model", "backbone"}, {"transfer_layers"}]
+    assert (full["pretrained"], full["transfer_layers"], full["lm_coef"]) == (True, None, 0.5)
+    assert others[1]["lm_coef"] == 0
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from gptbench.artifacts import file_digest, write_json
 from gptbench.data.encoded import EXAMPLES, ZEROSHOT, Encoded, EncodedTask
 from gptbench.settings import FinetuneJob, LstmSettings, PretrainJob, TaskSpec, TransformerSettings
+from gptbench.training.batches import Batch
 from gptbench.training.resume import Resume
 
 VOCAB = 50
@@ -126,6 +127,14 @@ def random_split(n: int, each: int, classes: int, seed: int, score: bool = False
         labels.append(label)
     kind = np.float32 if score else np.int64
     return encode(sequences, np.asarray(labels, kind).tolist(), each)
+
+
+def in_double(batch: Batch) -> Batch:
+    """A batch for a module in double precision: weights 1 / n anew, labels of a score too."""
+    weights = batch.weights.double()
+    weights[weights > 0] = 1 / (1 / weights[weights > 0]).round()
+    labels = batch.labels.double() if batch.labels.is_floating_point() else batch.labels
+    return batch._replace(weights=weights, labels=labels)
 
 
 def task_spec(form: str = "pair", **changes: Any) -> TaskSpec:

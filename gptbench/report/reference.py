@@ -54,9 +54,10 @@ class Row(Settings):
 
 
 class Table(Settings):
-    """One of tables 2 to 5."""
+    """One of tables 2 to 5; `section` is the paper's."""
 
     title: str
+    section: str
     notes: tuple[str, ...] = ()
     columns: list[Column]
     rows: list[Row]
@@ -94,8 +95,10 @@ class RightPoint(Settings):
 
 
 class Figure2(Settings):
-    """What can be read off figure 2."""
+    """What can be read off figure 2: a plot, so all its points are readings."""
 
+    section: str
+    read_off: Literal[True]
     note: str
     left: list[LeftPoint]
     right: list[RightPoint]
@@ -107,6 +110,48 @@ class Best(Settings):
     task: str
     value: float
     origin: str
+
+
+class Stated(Settings):
+    """A number that the text gives: `where` is a section, `code` or `OpenAI`."""
+
+    key: str
+    title: str
+    value: float
+    unit: str
+    where: str
+
+
+class BestOfAll(Settings):
+    """The tasks on which the paper says that it beats every reported system."""
+
+    where: str
+    datasets: int
+    tasks: list[str]
+
+
+class ClaimedGain(Settings):
+    """By how much the paper says that it beats the best reported system of a task."""
+
+    task: str
+    value: float
+    where: str
+
+
+class ClaimedDrop(Settings):
+    """By how much the paper says that a variant's average is below the full model's."""
+
+    variant: str
+    value: float
+    where: str
+
+
+class Claims(Settings):
+    """What the text says about the tables."""
+
+    best: BestOfAll
+    gains: list[ClaimedGain]
+    drops: list[ClaimedDrop]
 
 
 class PaperSetting(Settings):
@@ -124,6 +169,8 @@ class Reference(Settings):
     paper: Paper
     tables: dict[str, Table]
     figure2: Figure2
+    text: list[Stated]
+    claims: Claims
     best_of_the_day: list[Best]
     settings: list[PaperSetting]
 
