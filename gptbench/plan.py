@@ -275,7 +275,7 @@ class Plan:
         )
 
     def report_job(self) -> ReportJob:
-        """Everything that the report names; of the data's folder its name, so that it can be shown."""
+        """Everything that the report names; of the data's folder the name alone, fit to show."""
         root = self.config.data_root
         config = self.config.model_copy(update={"data_root": Path(root).name if root else root})
         return ReportJob(config=config, tasks=self.tasks, experiments=self.experiments)

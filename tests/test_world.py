@@ -20,6 +20,7 @@ from gptbench.data.world.pages import PAGE_SHARES, page
 from gptbench.data.world.probes import probes
 from gptbench.data.world.rows import Row
 from gptbench.data.world.tasks import MAKERS, make_rows
+from gptbench.errors import UserError
 from gptbench.evaluation.gates import gate
 from gptbench.settings import TaskSpec, load_tasks
 from tests.conftest import PROJECT
@@ -116,6 +117,12 @@ def test_an_earlier_world_is_replaced_and_nothing_is_left_beside_it(tmp_path: Pa
     write_world(out, seed=1, **SIZES)
     assert len(list((out / "books" / "train").iterdir())) == SIZES["books_train"]
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_world_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/data: cannot be written \(.*mend the permissions"):
+        write_world(tmp_path / "file" / "data", seed=1, **SIZES)
 
 
 @pytest.mark.parametrize("task", MAKERS)

@@ -12,6 +12,7 @@ from gptbench.data.world import files
 from gptbench.data.world.pages import PAGE_SHARES, book
 from gptbench.data.world.rows import Row
 from gptbench.data.world.tasks import make_rows
+from gptbench.errors import UserError
 
 VERSION = 2
 """Raised with every change that changes the world's bytes."""
@@ -52,10 +53,16 @@ def write_world(
     -------
     dict
         Seed, version, licence note and counts; also written as ``world.json``.
+
+    Raises
+    ------
+    UserError
+        Where ``out`` cannot be written (no space, no permission).
     """
-    out.mkdir(parents=True, exist_ok=True)
-    build = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.resolve().parent))
+    build: Path | None = None
     try:
+        out.mkdir(parents=True, exist_ok=True)
+        build = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.resolve().parent))
         counts = _write_books(build, seed, books_train, books_validation, words_per_book)
         rows = {task: _splits(task, seed, train_rows, eval_rows) for task in SCORED}
         _write_tasks(build, rows, seed)
@@ -77,8 +84,13 @@ def write_world(
             if target.is_dir():
                 shutil.rmtree(target)
             part.replace(target)
+    except OSError as error:
+        raise UserError(
+            f"{out}: cannot be written ({error.strerror}); free space or mend the permissions"
+        ) from None
     finally:
-        shutil.rmtree(build, ignore_errors=True)
+        if build:
+            shutil.rmtree(build, ignore_errors=True)
     return summary
 
 
