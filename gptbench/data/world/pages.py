@@ -138,7 +138,7 @@ def company(rng: Random) -> str:
     names = [zipf(rng, pick(rng, GENDERS).names)]
     names.append(other(rng, pick(rng, GENDERS).names, names[0]))
     lines = []
-    for _ in range(3 + int(rng.random() * 2)):
+    for _ in range(2 + int(rng.random() * 2)):
         trades, moods = rng.sample(TRADES, 2), rng.sample(MOODS, 2)
         alike = rng.random() < 0.5
         told, echoed = rng.choices(list(COMPANY), list(COMPANY.values()))[0]

@@ -53,15 +53,11 @@ def stsb(rng: Random, level: int, train: bool) -> Row:
     else:
         kind2 = pick(rng, second.kinds)
     roles = rng.sample(pick(rng, GENDERS).roles, 2)
-    form = pick(rng, ("{} is {} {}.", "{} is {} {} in the {}."))
     texts: list[str] = []
     thing = ""
-    place = ""
     verbs = rng.sample((0, 1), 2)
-    for who, (trade, what) in zip(roles, ((first, kind), (second, kind2)), strict=True):
+    for who, what, verb in zip(roles, (kind, kind2), verbs, strict=True):
         thing = other(rng, what.things, thing)
-        place = other(rng, trade.places, place)
-        verb = what.verbs[verbs[len(texts)]][1]
-        texts.append(form.format(sentence(a(who)), verb, a(thing), place))
+        texts.append(f"{sentence(a(who))} is {what.verbs[verb][1]} the {thing}")
     score = (0.6, 2.8, 4.4)[level] + rng.choice((-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6))
     return Row((texts[0], texts[1]), round(score, 3))

@@ -25,6 +25,7 @@ DEEDS: tuple[str, ...] = (
     "{H} looked after the {ns} in the {p}.",
     "{H} bought {an}. The {c} was {A}.",
     "{H} was {g} the {c}.",
+    "{H} had the {A} {n}.",
     "{H} was in the {p} when the {r} {v} the {n}.",
     "{H} {v} {cs} and {v} {an}.",
     "{H} {v} the {n}. The {c} was {A}.",
@@ -137,36 +138,39 @@ SCENES: tuple[str, ...] = (
 TOGETHER = (" and ", " while ", ", but ")
 # company: what one did or felt, and whether another did or felt the same
 MOODS_TOLD: tuple[str, ...] = (
-    "{N} {m}.",
     "{N} {m} {d}.",
-    "{N} was {f}.",
-    "{N} felt {f}.",
+    "{N} was {f} and {f}.",
+    "{N} was {f} and {m} all the time.",
     "{N} was full of {j}.",
+    "{N} felt {f}.",
+    "{N} was {f} about the {q} {n}.",
     "{N} {l} the {q} {n}.",
     "The {n} was {q}, said {N}.",
+    "{N} {m} because the {n} was {q}.",
 )
 MOODS_ECHOED: tuple[str, ...] = (
     "{N} was {f} {E}.",
-    "{N} felt {f} {E}.",
     "{N} {m} {E}.",
+    "{N} was {f} and {m} {E}.",
     "{N} {m} {d} {E}.",
     "{N} was full of {j} {E}.",
 )
 TRADES_TOLD: tuple[str, ...] = (
     "{N} was {g} the {n}.",
     "{N} {v} the {A} {n}.",
-    "{N} {v} {an}.",
-    "{N} was in the {p}.",
-    "{N} helped the {r}.",
-    "{N} worked as {ar}.",
-    "{N} had the {A} {n}.",
+    "{N} was {g} the {n} and {v} {an}.",
+    "{N} was in the {p} with the {r}.",
+    "{N} helped the {r} in the {p}.",
+    "{N} worked as {ar} in the {p}.",
+    "{N} looked after the {A} {ns}.",
 )
 TRADES_ECHOED: tuple[str, ...] = (
     "{N} was in the {p} {E}.",
     "{N} was with the {r} {E}.",
     "{N} {v} {an} {E}.",
     "{N} was {g} {ns} {E}.",
-    "{N} had the {n} {E}.",
+    "{N} was in the {p} with the {r} {E}.",
+    "{N} helped the {r} {E}.",
 )
 CAPTIONS: tuple[str, ...] = (
     "{H} is {g} {an}.",
