@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from gptbench.artifacts import write_json
 from gptbench.cli import main
-from gptbench.data.tokenizer import Tokenizer, import_files, train_on_counts
+from gptbench.data.tokenizer import Tokenizer, train_on_counts
 from gptbench.errors import UserError
 from gptbench.evaluation import zeroshot
 from gptbench.models import exchange, huggingface
@@ -315,7 +315,7 @@ def test_wrong_tensors_are_refused_in_one_line(tmp_path: Path, vocabulary: Token
     with pytest.raises(UserError, match="not readable weights"):
         exchange.import_weights(folder, tmp_path / "ours")
     path.unlink()
-    with pytest.raises(UserError, match="model.safetensors: no such file; save the model with"):
+    with pytest.raises(UserError, match=r"model\.safetensors: no such file; save the model with"):
         exchange.import_weights(folder, tmp_path / "ours")
 
 
@@ -416,7 +416,7 @@ def test_an_exported_classifier_gives_our_logits(
     tmp_path: Path, vocabulary: Tokenizer, form: str
 ) -> None:
     labels = ["no", "yes", "perhaps"]
-    job, folder, model = tuned(tmp_path / "results", vocabulary, form=form, labels=labels)
+    _, folder, model = tuned(tmp_path / "results", vocabulary, form=form, labels=labels)
     exchange.export_weights(folder, tmp_path / "hf", "hf")
     theirs, loading = transformers.AutoModelForSequenceClassification.from_pretrained(
         tmp_path / "hf", output_loading_info=True
@@ -579,7 +579,7 @@ def test_one_origin_of_weights() -> None:
 def test_missing_weights_say_where_to_get_them(tmp_path: Path, vocabulary: Tokenizer) -> None:
     config = released_config() | {"data_root": str(tmp_path), "studies": []}
     plan = Plan.read(config, PROJECT / "config")
-    with pytest.raises(UserError, match="encoder_bpe_40000.json: no such file; .*openai/finetune"):
+    with pytest.raises(UserError, match=r"encoder_bpe_40000\.json: no such file; .*openai/finetune"):
         plan.check_data()
     write_archive(tmp_path / "openai-gpt", vocabulary)
     plan.check_data()

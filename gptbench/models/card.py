@@ -50,8 +50,8 @@ def _language_model(manifest: Data, metrics: Data) -> Iterator[str]:
     yield f"The decoder-only transformer of Radford et al. (2018): {size}"
     if "imported" in manifest:
         yield (
-            "The weights were imported, not trained by gptbench: the files do not say what they were"
-            " trained on, nor under which licence they are. Digest of their names and contents"
+            "The weights were imported, not trained by gptbench: the files do not say what they"
+            " were trained on, nor under which licence they are. Digest of their names and contents"
             f" (SHA-256, shortened): `{manifest['inputs']['weights']}`."
         )
         return
