@@ -24,6 +24,7 @@ from gptbench.models.weights import Origin, build, save
 from gptbench.settings import TokenizerSettings
 from tests.training_fakes import CONTEXT, lstm, transformer
 
+pytestmark = pytest.mark.usefixtures("exact_products")
 WORDS = "the cat sat on a mat and then it ran to its old home near our lake , we saw that .".split()
 
 
@@ -73,9 +74,7 @@ def transformers_nats(scale: Path, ids: list[int], context: int, stride: int) ->
 
 
 @pytest.mark.parametrize(("words", "stride"), [(6, None), (60, None), (60, 1), (61, 5), (60, 15)])
-def test_equal_to_transformers(
-    scale: Path, tmp_path: Path, words: int, stride: int | None
-) -> None:
+def test_equal_to_transformers(scale: Path, tmp_path: Path, words: int, stride: int | None) -> None:
     path = tmp_path / "text.txt"
     path.write_text(text(words))
     found = perplexity.measure(scale / "pretrain/transformer/seed0", path, stride)
@@ -118,7 +117,7 @@ def test_a_model_that_knows_nothing_is_as_uncertain_as_its_vocabulary_is_large(
     (tmp_path / "text.txt").write_text("wé saw\n\n thât  ☃ ")
     found = perplexity.measure(tmp_path, tmp_path / "text.txt", None, scale / "tokenizer")
     assert found["perplexity"] == pytest.approx(tokenizer.vocab_size, rel=1e-6)
-    assert (found["words"], found["bytes"]) == (4, 22)
+    assert (found["words"], found["bytes"]) == (4, 21)
 
 
 def test_windows_by_hand() -> None:
@@ -174,7 +173,7 @@ def test_the_command_prints_json(
 
 def test_mistakes_are_one_line(scale: Path, tmp_path: Path) -> None:
     model, path = scale / "pretrain/transformer/seed0", tmp_path / "text.txt"
-    path.write_text("the")
+    path.write_text(",")
     with pytest.raises(UserError, match="fewer than two tokens"):
         perplexity.measure(model, path)
     for stride in (0, CONTEXT):

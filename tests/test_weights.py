@@ -21,7 +21,7 @@ from gptbench.data.tokenizer import Tokenizer, train_on_counts
 from gptbench.errors import UserError
 from gptbench.evaluation import zeroshot
 from gptbench.models import exchange, huggingface
-from gptbench.models.weights import build, load, read
+from gptbench.models.weights import Origin, build, load, read, save
 from gptbench.plan import Plan
 from gptbench.settings import (
     FinetuneJob,
@@ -35,17 +35,8 @@ from gptbench.training import finetune
 from tests.conftest import PROJECT, Project, tiny_config
 from tests.training_fakes import CONTEXT, finetune_job, task_spec, transformer
 
+pytestmark = pytest.mark.usefixtures("exact_products")
 WORDS = "the cat sat on a mat and then it ran to its old home near our lake , we saw that .".split()
-
-
-@pytest.fixture(autouse=True)
-def exact_products() -> Any:
-    """The highest precision, whatever a job before has set."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    torch.manual_seed(0)
-    yield
-    torch.set_float32_matmul_precision(before)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +181,7 @@ def spoil(path: Path, how: str) -> None:
         ("params_3.npy", "missing", "params_3.npy: no such file; fetch it from .*openai"),
         ("params_shapes.json", "missing", "params_shapes.json: no such file"),
         ("params_3.npy", "broken", r"params_3.npy: not a .npy file"),
-        ("params_9.npy", "short", "hold 7,.* numbers, params_shapes.json asks for 7,"),
+        ("params_9.npy", "short", r"hold [\d,]+ numbers, params_shapes.json asks for [\d,]+;"),
         ("params_2.npy", "whole", "params_2.npy: int64 numbers, float32 is needed"),
         ("params_2.npy", "double", "params_2.npy: float64 numbers, float32 is needed"),
         ("params_5.npy", "nan", "params_5.npy: holds NaN or infinity"),
@@ -402,11 +393,9 @@ def tuned(root: Path, tokenizer: Tokenizer, **changes: Any) -> tuple[FinetuneJob
     )
     scores = {"scores": {"dev": {"accuracy": 51.5}}, "n": {"dev": 200}}
     write_json(folder / "metrics.json", {**scores, "steps": 3, "train_rows": 12})
-    origin = exchange.Origin(
-        tokenizer.id, tokenizer.vocab_size + 3, CONTEXT, transformer(), "abc", 3
-    )
+    origin = Origin(tokenizer.id, tokenizer.vocab_size + 3, CONTEXT, transformer(), "abc", 3)
     metadata = {**origin.metadata(), "task": task.name}
-    exchange.save(folder / "model.safetensors", model.state_dict(), metadata)
+    save(folder / "model.safetensors", model.state_dict(), metadata)
     tokenizer.save(root / "tokenizer")
     return job, folder, model.eval()
 
@@ -579,7 +568,9 @@ def test_one_origin_of_weights() -> None:
 def test_missing_weights_say_where_to_get_them(tmp_path: Path, vocabulary: Tokenizer) -> None:
     config = released_config() | {"data_root": str(tmp_path), "studies": []}
     plan = Plan.read(config, PROJECT / "config")
-    with pytest.raises(UserError, match=r"encoder_bpe_40000\.json: no such file; .*openai/finetune"):
+    with pytest.raises(
+        UserError, match=r"encoder_bpe_40000\.json: no such file; .*openai/finetune"
+    ):
         plan.check_data()
     write_archive(tmp_path / "openai-gpt", vocabulary)
     plan.check_data()

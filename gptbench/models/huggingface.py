@@ -39,7 +39,8 @@ def their_name(name: str) -> str:
     """What transformers calls one of our tensors, without `PREFIX`."""
     if name in ("tokens", "positions"):
         return f"{name}_embed.weight"
-    _, number, layer, kind = re.split(r"\.(?=\d)|(?<=\d)\.|\.(?=weight|bias)", name)
+    _, number, rest = name.split(".", 2)
+    layer, kind = rest.rsplit(".", 1)
     return f"h.{number}.{THEIRS[layer]}.{kind}"
 
 
