@@ -414,8 +414,8 @@ def test_an_exported_classifier_gives_our_logits(
     assert not any(loading[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert theirs.config.id2label == dict(enumerate(labels))
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
-    first = ["the cat sat .", "we saw it", "our lake"]
-    second = ["it ran", "a mat and then it ran home", "that"]
+    first = ["the cat sat .", "we saw it", "our"]
+    second = ["it ran", ", on it", "that"]
     texts = [first] if form == "single" else [first, second]
     batch = tokenizer(*texts, padding=True, return_tensors="pt")
     start, delimiter, classify = vocabulary.start, vocabulary.delimiter, vocabulary.classify
