@@ -165,13 +165,14 @@ def spoil(path: Path, how: str) -> None:
         path.write_bytes(b"not an array")
     else:
         array = np.load(path)
+        nan = np.where(np.arange(len(array)) == 3, np.nan, array).astype(np.float32)
         array = {
-            "short": lambda: array[:-1],
-            "whole": lambda: array.astype(np.int64),
-            "double": lambda: array.astype(np.float64),
-            "nan": lambda: np.where(np.arange(len(array)) == 3, np.nan, array).astype(np.float32),
-            "flat": lambda: array[None],
-        }[how]()
+            "short": array[:-1],
+            "whole": array.astype(np.int64),
+            "double": array.astype(np.float64),
+            "nan": nan,
+            "rows": array[None],
+        }[how]
         np.save(path, array)
 
 
@@ -185,7 +186,7 @@ def spoil(path: Path, how: str) -> None:
         ("params_2.npy", "whole", "params_2.npy: int64 numbers, float32 is needed"),
         ("params_2.npy", "double", "params_2.npy: float64 numbers, float32 is needed"),
         ("params_5.npy", "nan", "params_5.npy: holds NaN or infinity"),
-        ("params_5.npy", "flat", r"params_5.npy: shape \[1, \d+\], a flat array"),
+        ("params_5.npy", "rows", r"params_5.npy: shape \[1, \d+\], a flat array"),
         ("vocab_40000.bpe", "missing", "no vocabulary and merges .* give --tokenizer"),
     ],
 )
@@ -234,7 +235,8 @@ def their_config(tokenizer: Tokenizer, **changes: Any) -> transformers.OpenAIGPT
 def save_theirs(folder: Path, model: Any, tokenizer: Tokenizer) -> Path:
     """A folder as transformers writes it, the vocabulary with it."""
     model.save_pretrained(folder)
-    theirs = transformers.OpenAIGPTTokenizer(vocab=tokenizer.encoder, merges=tokenizer.merges)
+    merges: Any = tokenizer.merges
+    theirs = transformers.OpenAIGPTTokenizer(vocab=tokenizer.encoder, merges=merges)
     theirs.save_pretrained(folder)
     return folder
 
@@ -334,9 +336,8 @@ def test_an_exported_language_model_is_ours(
     imported: Path, tmp_path: Path, vocabulary: Tokenizer
 ) -> None:
     exchange.export_weights(imported, tmp_path / "hf", "hf")
-    theirs, loading = transformers.AutoModelForCausalLM.from_pretrained(
-        tmp_path / "hf", output_loading_info=True
-    )
+    auto: Any = transformers.AutoModelForCausalLM
+    theirs, loading = auto.from_pretrained(tmp_path / "hf", output_loading_info=True)
     assert not any(loading[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     ours = build(transformer(), vocabulary.vocab_size, CONTEXT).eval()
     load(imported / "model.safetensors", ours)
@@ -407,9 +408,8 @@ def test_an_exported_classifier_gives_our_logits(
     labels = ["no", "yes", "perhaps"]
     _, folder, model = tuned(tmp_path / "results", vocabulary, form=form, labels=labels)
     exchange.export_weights(folder, tmp_path / "hf", "hf")
-    theirs, loading = transformers.AutoModelForSequenceClassification.from_pretrained(
-        tmp_path / "hf", output_loading_info=True
-    )
+    auto: Any = transformers.AutoModelForSequenceClassification
+    theirs, loading = auto.from_pretrained(tmp_path / "hf", output_loading_info=True)
     assert isinstance(theirs, transformers.OpenAIGPTForSequenceClassification)
     assert not any(loading[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert theirs.config.id2label == dict(enumerate(labels))
@@ -610,9 +610,9 @@ def test_the_released_scale_runs_from_an_archive(tmp_path: Path) -> None:
     assert Tokenizer.load(project.results / "tokenizer").id == vocabulary.id
     inputs = {}
     for variant in ("full", "no-pretraining", "no-aux-lm"):
-        done = project.results / "finetune" / variant / "rte" / "pre0-seed0"
-        inputs[variant] = json.loads((done / "manifest.json").read_text())["inputs"]
-        assert json.loads((done / "metrics.json").read_text())["scores"]
+        run = project.results / "finetune" / variant / "rte" / "pre0-seed0"
+        inputs[variant] = json.loads((run / "manifest.json").read_text())["inputs"]
+        assert json.loads((run / "metrics.json").read_text())["scores"]
     run_id = json.loads((project.results / "pretrain/transformer/seed0/manifest.json").read_text())[
         "run_id"
     ]
