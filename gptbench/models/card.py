@@ -106,4 +106,7 @@ def _origin(manifest: Data) -> Iterator[str]:
         f"Run `{manifest['run_id']}` (stage {manifest['stage']}), code `{manifest['code']}`,"
         f" {packages}."
     )
-    yield "The licence is that of the data that the weights were trained on; gptbench gives none."
+    yield (
+        "gptbench states no licence: which one holds depends on the weights and on the data that they"
+        " were trained on."
+    )
