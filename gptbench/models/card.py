@@ -107,6 +107,6 @@ def _origin(manifest: Data) -> Iterator[str]:
         f" {packages}."
     )
     yield (
-        "gptbench states no licence: which one holds depends on the weights and on the data that they"
-        " were trained on."
+        "gptbench states no licence: which one holds depends on the weights and on the data that"
+        " they were trained on."
     )
