@@ -276,7 +276,7 @@ def _config(parser: argparse.ArgumentParser) -> None:
             data["data_root"] = args.data_root
         plan = Plan.read(data, CONFIG, str(args.file))
         print(
-            f"{args.file}: scale {plan.config.scale}, {len(plan.pretrained())} models to pre-train,"
+            f"{args.file}: scale {plan.config.scale}, {len(plan.pretrained())} models to pre-train or import,"
             f" {len(plan.runs())} fine-tuning runs"
         )
 

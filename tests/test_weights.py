@@ -30,6 +30,7 @@ from gptbench.settings import (
     TokenizerSettings,
     TransformerSettings,
     read_yaml,
+    schemas,
 )
 from gptbench.training import finetune
 from tests.conftest import PROJECT, Project, tiny_config
@@ -533,6 +534,8 @@ def test_the_released_scale_is_the_papers_but_for_its_weights() -> None:
     assert model["backbone"] == paper["models"]["transformer"]["backbone"]
     for key in ("n_ctx", "lm_coef", "finetune", "limits", "finetune_seeds"):
         assert config[key] == paper[key], key
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(config | {"data_root": "/data"}, schemas()["config.schema.json"])
     plan = Plan.read(config | {"data_root": "/data"}, PROJECT / "config")
     assert plan.pretrained() == [("transformer", 0)]
     assert not plan.reads_books
