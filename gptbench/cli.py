@@ -276,8 +276,8 @@ def _config(parser: argparse.ArgumentParser) -> None:
             data["data_root"] = args.data_root
         plan = Plan.read(data, CONFIG, str(args.file))
         print(
-            f"{args.file}: scale {plan.config.scale}, {len(plan.pretrained())} models to pre-train or import,"
-            f" {len(plan.runs())} fine-tuning runs"
+            f"{args.file}: scale {plan.config.scale}, {len(plan.pretrained())} models to pre-train"
+            f" or import, {len(plan.runs())} fine-tuning runs"
         )
 
     check.set_defaults(run=run)
