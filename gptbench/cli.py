@@ -172,6 +172,56 @@ def _zeroshot(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
+def _weights(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    take = actions.add_parser("import", help="the released archive, or a transformers folder")
+    take.add_argument("path", type=Path, help="params_0.npy ... params_shapes.json, or config.json")
+    take.add_argument("--out", type=Path, required=True, help="folder of a pre-trained model")
+    take.add_argument("--tokenizer", type=Path, help="its vocabulary's folder; default: PATH")
+    take.add_argument("--heads", type=int, help="attention heads; default: 64 states each")
+    take.add_argument("--settings", help="an ImportJob as JSON, or @FILE; default: what is found")
+
+    def run(args: Arguments) -> None:
+        from gptbench.models import exchange
+        from gptbench.settings import ImportJob
+
+        job = _settings(ImportJob, args.settings) if args.settings else None
+        exchange.import_weights(args.path, args.out, args.tokenizer, job, args.heads)
+
+    take.set_defaults(run=run)
+    give = actions.add_parser("export", help="for transformers, or in the released layout")
+    give.add_argument("model", type=Path, help="folder of a pre-trained or fine-tuned model")
+    give.add_argument("--format", choices=("hf", "released"), required=True)
+    give.add_argument("--out", type=Path, required=True, help="folder to write to")
+    give.add_argument("--tokenizer", type=Path, help="default: tokenizer/ in or above the model's")
+
+    def export(args: Arguments) -> None:
+        from gptbench.models import exchange
+
+        exchange.export_weights(args.model, args.out, args.format, args.tokenizer)
+
+    give.set_defaults(run=export)
+
+
+def _perplexity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, help="folder of a pre-trained model")
+    parser.add_argument("--text", type=Path, required=True, help="a UTF-8 text file")
+    parser.add_argument("--stride", type=int, help="tokens a window moves; default: half a context")
+    parser.add_argument(
+        "--tokenizer", type=Path, help="default: tokenizer/ in or above the model's"
+    )
+
+    def run(args: Arguments) -> None:
+        import json
+
+        from gptbench.evaluation import perplexity
+
+        found = perplexity.measure(args.model, args.text, args.stride, args.tokenizer)
+        print(json.dumps(found, indent=2))
+
+    parser.set_defaults(run=run)
+
+
 def _report(parser: argparse.ArgumentParser) -> None:
     _job(parser, "results")
 
@@ -226,8 +276,8 @@ def _config(parser: argparse.ArgumentParser) -> None:
             data["data_root"] = args.data_root
         plan = Plan.read(data, CONFIG, str(args.file))
         print(
-            f"{args.file}: scale {plan.config.scale}, {len(plan.pretrained())} models to pre-train,"
-            f" {len(plan.runs())} fine-tuning runs"
+            f"{args.file}: scale {plan.config.scale}, {len(plan.pretrained())} models to pre-train"
+            f" or import, {len(plan.runs())} fine-tuning runs"
         )
 
     check.set_defaults(run=run)
@@ -254,6 +304,8 @@ STAGES.update(
     pretrain=("pre-train one model (L1)", _pretrain),
     finetune=("fine-tune and score one run (L3)", _finetune),
     zeroshot=("score the checkpoints of a model without fine-tuning", _zeroshot),
+    weights=("weights from elsewhere and for elsewhere: import, export", _weights),
+    perplexity=("perplexity of a pre-trained model on a text, as JSON", _perplexity),
     report=("tables, figures and the page", _report),
     track=("MLflow: sync, ui", _track),
     config=("check a config file, write the schemas", _config),

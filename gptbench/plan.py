@@ -13,12 +13,14 @@ from typing import Any
 
 from gptbench import lock
 from gptbench.errors import UserError
+from gptbench.models.archive import HOME, weight_files
 from gptbench.settings import (
     Config,
     CorpusJob,
     EncodeJob,
     Experiments,
     FinetuneJob,
+    ImportJob,
     PretrainJob,
     ReportJob,
     Study,
@@ -142,15 +144,53 @@ class Plan:
         names = dict.fromkeys(name.partition(":")[0] for name in self.tasks[task].files.values())
         return [self.data_root / name for name in names]
 
+    def given(self, path: str) -> Path:
+        """A path of the config: relative to the data's folder, if the data is one."""
+        return Path(path) if self.config.synthetic else self.data_root / path
+
+    def imported(self) -> list[str]:
+        """The models whose weights are imported."""
+        return [name for name, model in self.config.models.items() if model.weights]
+
+    def weights_folder(self, model: str) -> Path:
+        """Where an imported model's weights are."""
+        weights = self.config.models[model].weights
+        if weights is None:
+            raise UserError(f"models.{model}: no weights to import")
+        return self.given(weights.path)
+
+    def weight_files(self, model: str) -> list[Path]:
+        """The files of an imported model; raises `UserError` for one that is missing."""
+        return weight_files(self.weights_folder(model))
+
+    def tokenizer_files(self) -> list[Path]:
+        """The vocabulary and the merges that are imported; none where they are learnt."""
+        settings = self.config.tokenizer
+        return [self.given(name) for name in (settings.vocab_file, settings.merges_file) if name]
+
+    @property
+    def reads_books(self) -> bool:
+        """Whether anything is learnt from books."""
+        trained = {model for model, _ in self.pretrained()} - set(self.imported())
+        return bool(trained) or not self.tokenizer_files()
+
     def check_data(self) -> None:
-        """Raise `UserError` for the first file of real data that is missing."""
+        """Raise `UserError` for the first file of real data or of imports that is missing."""
+        self._check_folder()
+        for path in self.tokenizer_files():
+            if not path.is_file():
+                raise UserError(f"{path}: no such file; fetch it from the folder model/ of {HOME}")
+        for model in self.imported():
+            self.weight_files(model)
+
+    def _check_folder(self) -> None:
         if self.config.synthetic:
             return
         if not self.data_root.is_dir():
             raise UserError(
                 f"{self.data_root}: no such folder; give DATA=folder with the data sets"
             )
-        for split in ("train", "validation"):
+        for split in ("train", "validation") if self.reads_books else ():
             folder = self.data_root / "books" / split
             if not folder.is_dir() or not any(folder.iterdir()):
                 raise UserError(f"{folder}: no books; put one plain-text file a book there")
@@ -198,7 +238,10 @@ class Plan:
 
     def tokenizer_job(self) -> TokenizerJob:
         """Train (or import) the tokenizer."""
-        return TokenizerJob(tokenizer=self.config.tokenizer)
+        settings = self.config.tokenizer
+        files = {"vocab_file": settings.vocab_file, "merges_file": settings.merges_file}
+        found = {key: str(self.given(name)) for key, name in files.items() if name}
+        return TokenizerJob(tokenizer=settings.model_copy(update=found))
 
     def corpus_job(self) -> CorpusJob:
         """Turn the books into token shards."""
@@ -220,6 +263,8 @@ class Plan:
     def pretrain_job(self, model: str, seed: int) -> PretrainJob:
         """Pre-train one model with one seed."""
         settings = self.config.models[model]
+        if settings.pretrain is None:
+            raise UserError(f"models.{model}: its weights are imported, not pre-trained")
         return PretrainJob(
             model=model,
             backbone=settings.backbone,
@@ -227,6 +272,13 @@ class Plan:
             n_ctx=self.config.n_ctx,
             seed=seed,
         )
+
+    def import_job(self, model: str, seed: int) -> ImportJob:
+        """Import one model's weights; they are the same for any seed."""
+        backbone = self.config.models[model].backbone
+        if not isinstance(backbone, TransformerSettings):
+            raise UserError(f"models.{model}: weights can be imported for a transformer only")
+        return ImportJob(model=model, backbone=backbone, n_ctx=self.config.n_ctx, seed=seed)
 
     def finetune_job(self, run: FinetuneRun) -> FinetuneJob:
         """Fine-tune and score one run."""

@@ -133,11 +133,29 @@ class PretrainSettings(Settings):
         return self
 
 
+class WeightsSettings(Settings):
+    """Weights to import: a folder in the released layout, or one that transformers wrote.
+
+    `path` is relative to the data's folder, if the data is one.
+    """
+
+    path: str
+
+
 class ModelSettings(Settings):
-    """A model: a backbone and how it is pre-trained."""
+    """A model: a backbone, and how it is pre-trained or which weights take that place."""
 
     backbone: Backbone
-    pretrain: PretrainSettings
+    pretrain: PretrainSettings | None = None
+    weights: WeightsSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.pretrain is None) == (self.weights is None):
+            raise ValueError("give exactly one of pretrain and weights")
+        if self.weights and self.backbone.kind != "transformer":
+            raise ValueError("weights can be imported for a transformer only")
+        return self
 
 
 class FinetuneSettings(Settings):
@@ -207,6 +225,18 @@ class Config(Settings):
                 "source is `folder`, so data_root is needed "
                 "(make reproduce SCALE=... DATA=folder, or --config data_root=folder)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _imports_are_whole(self) -> Self:
+        imported = [name for name, model in self.models.items() if model.weights]
+        if imported and not self.tokenizer.vocab_file:
+            raise ValueError(
+                f"models.{imported[0]}.weights needs the vocabulary of these weights: give"
+                " tokenizer.vocab_file and tokenizer.merges_file"
+            )
+        if imported and len(self.pretrain_seeds) > 1:
+            raise ValueError("imported weights are one model: give one of pretrain_seeds")
         return self
 
     @property
@@ -313,6 +343,15 @@ class PretrainJob(Settings):
     model: str
     backbone: Backbone
     pretrain: PretrainSettings
+    n_ctx: int
+    seed: int
+
+
+class ImportJob(Settings):
+    """Import weights as the model `model`; its sizes must be those of the files."""
+
+    model: str
+    backbone: TransformerSettings
     n_ctx: int
     seed: int
 

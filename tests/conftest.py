@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,18 @@ def real_data() -> Path:
     if not (REAL_DATA / "glue").is_dir():
         pytest.skip(f"real data not found at {REAL_DATA}; set GPTBENCH_DATA to its folder")
     return REAL_DATA
+
+
+@pytest.fixture
+def exact_products() -> Iterator[None]:
+    """The highest precision of matrix products, whatever a job before has set; seed 0."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    torch.manual_seed(0)
+    yield
+    torch.set_float32_matmul_precision(before)
 
 
 def tiny_config() -> dict[str, Any]:

@@ -89,19 +89,38 @@ def number_type(vocab_size: int) -> np.dtype[Any]:
     return np.dtype("<u2" if vocab_size + len(SPECIAL) <= 65535 else "<u4")
 
 
+class Block(NamedTuple):
+    """A part of a text: its ids, its words between white space, and its bytes in UTF-8."""
+
+    ids: list[int]
+    words: int
+    bytes: int
+
+
+def encoded_blocks(path: Path, bpe: Tokenizer) -> Iterator[Block]:
+    """A text file as ids, some megabytes at a time: joined they are the ids of the whole.
+
+    Raises `UserError` where the file is missing or not UTF-8.
+    """
+    begun = False
+    for block in blocks(path):
+        ids = bpe.encode(block)
+        if ids and begun:
+            ids.insert(0, bpe.newline)
+        begun = begun or bool(ids)
+        yield Block(ids, len(block.split()), len(block.encode()))
+
+
 def _encode_book(path: Path, bpe: Tokenizer, dtype: np.dtype[Any], folder: Path) -> _Book:
     """Write one book's ids to a file of its own in `folder`."""
     part = folder / f"{path.name}.part"
     tokens = words = size = 0
     with part.open("wb") as file:
-        for block in blocks(path):
-            size += len(block.encode())
-            words += len(block.split())
-            ids = bpe.encode(block)
-            if ids and tokens:
-                ids.insert(0, bpe.newline)
-            tokens += len(ids)
-            np.asarray(ids, dtype).tofile(file)
+        for block in encoded_blocks(path, bpe):
+            size += block.bytes
+            words += block.words
+            tokens += len(block.ids)
+            np.asarray(block.ids, dtype).tofile(file)
     return _Book(path.name, part, tokens, words, size)
 
 

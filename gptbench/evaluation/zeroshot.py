@@ -224,8 +224,14 @@ class Probes:
 
 
 def checkpoints(pretrained: Path) -> dict[int, Path]:
-    """The checkpoints of a pre-trained model by step; raises `UserError` where there are none."""
+    """The checkpoints of a pre-trained model by step; imported weights are their only one.
+
+    Raises `UserError` where there are none.
+    """
     found = sorted((pretrained / "checkpoints").glob("step-*.safetensors"))
+    whole = pretrained / "model.safetensors"
+    if not found and whole.is_file():
+        return {int(read(whole)[1]["step"]): whole}
     if not found:
         raise UserError(f"{pretrained}: no checkpoints; pre-train the model first")
     return {int(path.stem.removeprefix("step-")): path for path in found}

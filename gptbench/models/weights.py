@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from gptbench.artifacts import atomic
+from gptbench.data.tokenizer import SPECIAL
 from gptbench.errors import UserError
 from gptbench.models.lstm import Lstm
 from gptbench.models.transformer import Transformer
@@ -23,8 +25,6 @@ from gptbench.settings import Backbone, LstmSettings
 LanguageModel: TypeAlias = Transformer | Lstm
 METADATA = "gptbench"
 """The one key of the file's metadata (several would be written in any order)."""
-SPECIAL = 3
-"""Tokens that fine-tuning adds: start, delimiter, classify."""
 
 
 def build(backbone: Backbone, vocab_size: int, n_ctx: int) -> LanguageModel:
@@ -75,6 +75,15 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in names}, found
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path}: not readable weights ({error}); make them again") from None
+
+
+def backbone_of(path: Path, found: Mapping[str, str]) -> Backbone:
+    """The backbone of a file's metadata; raises `UserError` where it has none."""
+    try:
+        backbone: Backbone = TypeAdapter(Backbone).validate_json(found.get("backbone", ""))
+    except ValidationError:
+        raise UserError(f"{path}: not a model of gptbench; import or pre-train one") from None
+    return backbone
 
 
 def check(path: Path, found: Mapping[str, str], tokenizer_id: str, backbone: Backbone) -> None:
@@ -134,7 +143,7 @@ def load(
 
 @torch.no_grad()
 def new_token_rows(
-    model: LanguageModel, std: float | Literal["match"], count: int = SPECIAL
+    model: LanguageModel, std: float | Literal["match"], count: int = len(SPECIAL)
 ) -> None:
     """Draw the last `count` token rows anew from N(0, std), torch's global random state.
 

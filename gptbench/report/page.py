@@ -108,6 +108,8 @@ def _model(name: str, settings: ModelSettings) -> dict[str, str]:
         size = f"{backbone.n_layer} layers x {backbone.n_embd}, {backbone.n_head} heads"
     else:
         size = f"{backbone.n_layer} layer(s), {backbone.n_hidden} units, {backbone.n_embd} wide"
+    if training is None:
+        return {"name": name, "size": size, "length": "imported weights"}
     length = f"{training.steps:,} steps" if training.steps else f"{training.epochs} epochs"
     return {"name": name, "size": size, "length": f"{length} of {training.batch_size} sequences"}
 
@@ -130,7 +132,7 @@ def cost(manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
         stage["memory"] = max(stage["memory"], int(manifest.get("peak_memory_mb", 0)))
         if "started" in manifest:
             spans.append((float(manifest["started"]), float(manifest["started"]) + seconds))
-    order = ["world", "gates", "tokenizer", "corpus", "encode", "pretrain", "finetune", "zeroshot"]
+    order = "world gates tokenizer corpus encode pretrain import finetune zeroshot".split()
     names = sorted(stages, key=lambda name: (order.index(name) if name in order else 99, name))
     return {
         "stages": [{"stage": name, **stages[name]} for name in names],
@@ -202,8 +204,10 @@ def deviations(results: Results, reference: Reference) -> list[dict[str, str]]:
 
 
 def _absent_model(key: str, config: dict[str, Any]) -> bool:
-    parts = key.split(".")
-    return parts[0] == "models" and parts[1] not in config["models"]
+    """Whether a setting is of a model that the scale has not, or does not pre-train itself."""
+    first, *parts = key.split(".")
+    model = config["models"].get(parts[0]) if first == "models" else config
+    return model is None or (parts[1:2] == ["pretrain"] and model["pretrain"] is None)
 
 
 def _look_up(config: dict[str, Any], key: str) -> Any:

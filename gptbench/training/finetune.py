@@ -17,11 +17,12 @@ from torch import Tensor
 
 from gptbench.artifacts import MANIFEST, Run, atomic, input_id, write_json
 from gptbench.data.encoded import Encoded, EncodedTask
+from gptbench.data.tokenizer import SPECIAL
 from gptbench.device import Device, prepare
 from gptbench.errors import UserError
 from gptbench.evaluation import metrics
 from gptbench.models.heads import Classifier, classifier_loss, expected_score, token_losses
-from gptbench.models.weights import SPECIAL, Origin, build, load, new_token_rows, save
+from gptbench.models.weights import Origin, build, load, new_token_rows, save
 from gptbench.progress import Progress
 from gptbench.settings import Backbone, FinetuneJob
 from gptbench.training.batches import Batch, Epochs, collate, ordered_batches
@@ -59,7 +60,7 @@ class Finetuning(Module):
         self.job, self.vocab_size = job, vocab_size
         backbone = with_dropout(job.backbone, settings.dropout)
         reseed(torch.device("cpu"), "weights", job.pretrain_seed)
-        self.backbone = build(backbone, vocab_size + SPECIAL, job.n_ctx)
+        self.backbone = build(backbone, vocab_size + len(SPECIAL), job.n_ctx)
         if weights:
             load(weights, self.backbone, job.transfer_layers, tokenizer_id)
         reseed(torch.device("cpu"), "head", job.seed)
@@ -274,7 +275,7 @@ class Training:
         job, task = self.job, self.task
         origin = Origin(
             task.tokenizer_id,
-            task.vocab_size + SPECIAL,
+            task.vocab_size + len(SPECIAL),
             job.n_ctx,
             job.backbone,
             self.run.id,

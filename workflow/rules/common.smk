@@ -31,6 +31,11 @@ def option(word, name):
     return lambda wildcards, input: [word, str(Path(input[name]).parent)] if input[name] else []
 
 
+def one_of(names):
+    """The pattern of these names; one that nothing fits where there are none."""
+    return "|".join(sorted(names)) or "(?!)"
+
+
 def run_outputs(runs):
     """The metrics of fine-tuning runs."""
     return [f"{ROOT}/{run.path}/metrics.json" for run in runs]

@@ -1,9 +1,9 @@
-# Byte-pair encoding, trained on the training books (section 4.1).
+# Byte-pair encoding, trained on the training books (section 4.1), or imported.
 
 
 rule tokenizer:
     input:
-        books=book_files(),
+        files=[str(path) for path in plan.tokenizer_files()] or book_files(),
     output:
         f"{ROOT}/tokenizer/encoder.json",
         f"{ROOT}/tokenizer/merges.txt",
@@ -16,7 +16,7 @@ rule tokenizer:
     threads: plan.config.corpus.workers
     params:
         settings=lambda wildcards: plan.tokenizer_job().to_json(),
-        books=lambda wildcards, input: os.path.commonpath(input.books),
+        books=lambda wildcards, input: os.path.commonpath(input.files),
         out=out,
     shell:
         "gptbench --log {log:q} tokenizer train --settings {params.settings:q}"
