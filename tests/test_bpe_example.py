@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gptbench.data import bpe_example
@@ -53,6 +53,7 @@ def test_the_example_is_our_trainer() -> None:
     assert ours.unseen[-1] == trained.symbols("lowest")
 
 
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=6), st.integers(1, 9), min_size=1))
 def test_each_merge_is_of_a_most_frequent_pair(counts: dict[str, int]) -> None:
     words = {word: (*word, END) for word in counts}

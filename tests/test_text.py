@@ -110,3 +110,15 @@ def test_forgetting_changes_nothing() -> None:
     before = texts.words("It's here.")
     texts.forget()
     assert texts.words("It's here.") == before
+
+
+def test_long_runs_are_split_as_by_spacy() -> None:
+    """Suffixes of long chunks are looked for in their last characters alone."""
+    plain = blank_english()
+    ends = "'s 'S 5km 5+ °C. AB. a. ... 😀 ’ 5US$ x é. %. ''".split()
+    for run in ("'", ".", "x", "..😀", "5km", "A."):
+        for length in (126, 127, 128, 190):
+            for end in ends:
+                raw = (run * length)[:length] + end
+                words, _ = texts.piece_words(raw)
+                assert words == [token.text.lower() for token in plain(raw)], raw
