@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gptbench import cli
+from gptbench import cli, worker
 from gptbench.data import tokenizer as bpe
 from gptbench.data.tokenizer import Tokenizer
 from tests.conftest import PROJECT
@@ -97,6 +97,16 @@ def test_a_bad_line_is_named(
     assert len(said.splitlines()) == 1
     assert said.startswith("gptbench: standard input, line 2: ")
     assert message in said
+
+
+def test_the_warm_worker_is_not_asked(
+    piped: Piped, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(argv: list[str]) -> int:
+        raise AssertionError(argv)  # its jobs have no standard input
+
+    monkeypatch.setattr(worker, "delegate", asked)
+    assert piped("encode", folder, TEXT)[0] == 0
 
 
 def test_a_missing_tokenizer_is_named(piped: Piped, tmp_path: Path) -> None:

@@ -246,7 +246,9 @@ def _read_merges(path: Path) -> list[Merge]:
             continue
         parts = line.split()
         if len(parts) != 2:
-            raise UserError(f"{path}, line {number}: {len(parts)} symbols, 2 expected")
+            raise UserError(
+                f"{path}, line {number}: {len(parts)} symbols, 2 expected with a blank between"
+            )
         merges.append((parts[0], parts[1]))
     return merges
 
@@ -386,20 +388,22 @@ def _repeated(counts: Counter[str], code: dict[str, str], limit: int = 2000) -> 
 
 def import_files(vocab: Path, merges: Path, out: Path) -> Tokenizer:
     """Take over a released vocabulary: check it and write it to `out` with a manifest."""
+    tokenizer = read_files(vocab, merges)
     job = TokenizerJob(
         tokenizer=TokenizerSettings(
-            merges=max(1, len(_read_merges(merges))),
+            merges=max(1, len(tokenizer.merges)),
             vocab_file=str(vocab),
             merges_file=str(merges),
         )
     )
-    return _import(job, vocab, merges, out)
+    return _import(job, tokenizer, out)
 
 
-def _import(job: TokenizerJob, vocab: Path, merges: Path, out: Path) -> Tokenizer:
-    tokenizer = read_files(vocab, merges)
-    run = Run("tokenizer", job, {"vocab": file_digest(vocab), "merges": file_digest(merges)})
-    return _write(tokenizer, run, out, {"source": "imported"})
+def _import(job: TokenizerJob, tokenizer: Tokenizer, out: Path) -> Tokenizer:
+    """Write a tokenizer that was read from the files that the job names."""
+    names = {"vocab": job.tokenizer.vocab_file, "merges": job.tokenizer.merges_file}
+    inputs = {key: file_digest(Path(name)) for key, name in names.items() if name}
+    return _write(tokenizer, Run("tokenizer", job, inputs), out, {"source": "imported"})
 
 
 def run_train(job: TokenizerJob, books: Path, out: Path) -> Tokenizer:
@@ -412,7 +416,8 @@ def run_train(job: TokenizerJob, books: Path, out: Path) -> Tokenizer:
     if settings.vocab_file or settings.merges_file:
         if not (settings.vocab_file and settings.merges_file):
             raise UserError("tokenizer: vocab_file and merges_file are given together or not")
-        return _import(job, Path(settings.vocab_file), Path(settings.merges_file), out)
+        read = read_files(Path(settings.vocab_file), Path(settings.merges_file))
+        return _import(job, read, out)
     files = book_files(books, "train")
     run = Run("tokenizer", job, {"books": digest_of(files)})
     tokenizer = train(files, settings)
