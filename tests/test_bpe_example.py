@@ -17,7 +17,7 @@ END = "</w>"
 
 def test_the_textbook_form() -> None:
     textbook, _ = bpe_example.worked()
-    assert [(*step.pair, step.count) for step in textbook.steps] == [
+    assert [(*step.pair, step.times) for step in textbook.steps] == [
         ("e", "s", 9),
         ("es", "t", 9),
         ("est", END, 9),
@@ -36,7 +36,7 @@ def test_the_textbook_form() -> None:
 
 def test_the_released_form() -> None:
     _, ours = bpe_example.worked()
-    assert [(*step.pair, step.count) for step in ours.steps[:4]] == [
+    assert [(*step.pair, step.times) for step in ours.steps[:4]] == [
         ("e", "s", 9),
         ("es", "t" + END, 9),
         ("l", "o", 7),

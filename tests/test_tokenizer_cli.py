@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import pytest
 from gptbench import cli, worker
 from gptbench.data import tokenizer as bpe
 from gptbench.data.tokenizer import Tokenizer
+from gptbench.settings import TokenizerSettings
 from tests.conftest import PROJECT
 
 WORDS = {"low": 5, "lower": 2, "newest": 6, "widest": 3}
@@ -24,8 +26,7 @@ TEXT = b'{"text": "Low!"}\n'
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small tokenizer's folder."""
     path = tmp_path_factory.mktemp("tokenizer")
-    settings = bpe.TokenizerSettings(merges=4)
-    bpe.train_on_counts(bpe.Counter(WORDS), settings).save(path)
+    bpe.train_on_counts(Counter(WORDS), TokenizerSettings(merges=4)).save(path)
     return path
 
 

@@ -21,10 +21,10 @@ MERGES = 5
 
 
 class Step(NamedTuple):
-    """One merge: the pair, how often it occurs before it, and the words after it."""
+    """One merge: the pair, how many times it occurs before it, and the words after it."""
 
     pair: Merge
-    count: int
+    times: int
     words: list[list[str]]
 
 
