@@ -122,3 +122,7 @@ def test_long_runs_are_split_as_by_spacy() -> None:
                 raw = (run * length)[:length] + end
                 words, _ = texts.piece_words(raw)
                 assert words == [token.text.lower() for token in plain(raw)], raw
+
+
+def test_no_exception_is_longer_than_the_runs_that_are_looked_at() -> None:
+    assert max(map(len, blank_english().rules)) <= texts._LONGEST_EXCEPTION

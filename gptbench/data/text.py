@@ -27,6 +27,7 @@ _BLANKS = re.compile(r"[^\S\n]+")
 _ASCII_TO_MEND = re.compile(r"[&\x00-\x08\x0b-\x1f\x7f]")
 _SEGMENT = 1_000_000  # ftfy's max_decode_length
 _SUFFIX_WINDOW = 128
+_LONGEST_EXCEPTION = 16  # characters, so at most as many tokens
 
 
 def fix(text: str) -> str:
@@ -110,8 +111,21 @@ def piece_words(piece: str) -> tuple[list[str], bool]:
     if piece.isascii() and piece.isalpha() and piece not in spacy.exceptions:
         return [piece.lower()], False
     tokens = [token.text for token in spacy.whole(piece)]
-    changed = tokens != [token.text for token in spacy.first_pass(piece)]
+    changed = _spells_any(tokens, spacy.exceptions) and tokens != [
+        token.text for token in spacy.first_pass(piece)
+    ]
     return [token.lower() for token in tokens], changed
+
+
+def _spells_any(tokens: list[str], exceptions: frozenset[str]) -> bool:
+    """Whether a run of tokens spells an exception: so it is where the last pass changed any."""
+    for i in range(len(tokens)):
+        run = ""
+        for token in tokens[i : i + _LONGEST_EXCEPTION]:
+            run += token
+            if run in exceptions:
+                return True
+    return False
 
 
 def line_words(line: Iterable[str]) -> list[str]:
@@ -151,6 +165,7 @@ def _spacy() -> _Spacy:
     from spacy.lang.en import English
 
     whole: Any = English().tokenizer
+    whole.vocab.lex_attr_getters = {}  # what else spaCy finds out about each new word
     whole.suffix_search = _search_end(whole.suffix_search)
     return _Spacy(whole, _without_last_pass(whole), frozenset(whole.rules))
 
