@@ -1,4 +1,4 @@
-# make reproduce [SCALE=quick] [DATA=folder] · make test · make ui · make lint · make bench
+# make reproduce [SCALE=quick] [DATA=folder] · make test · make ui · make lint · make bench [DATA=folder]
 
 SCALE ?= quick
 PYTHON ?= python3
@@ -30,6 +30,7 @@ lint: $(ENV)
 
 bench: $(ENV)
 	@python benchmarks/run.py
+	@$(if $(DATA),python -m benchmarks.tokenizer --data "$(abspath $(DATA))")
 
 clean:
 	rm -rf results/$(SCALE)

@@ -107,6 +107,36 @@ def _tokenizer(parser: argparse.ArgumentParser) -> None:
         tokenizer.run_train(_settings(TokenizerJob, args.settings), args.books, args.out)
 
     train.set_defaults(run=run)
+    take = actions.add_parser("import", help="take over a released vocabulary and its merges")
+    take.add_argument("--vocab", type=Path, required=True, help="JSON: symbol to id")
+    take.add_argument("--merges", type=Path, required=True, help="text: one merge a line")
+    take.add_argument("--out", type=Path, required=True, help="folder to write to")
+
+    def take_over(args: Arguments) -> None:
+        from gptbench.data import tokenizer
+
+        taken = tokenizer.import_files(args.vocab, args.merges, args.out)
+        print(f"tokenizer: {len(taken.merges)} merges, {taken.vocab_size} symbols in {args.out}")
+
+    take.set_defaults(run=take_over)
+    for name, form in (
+        ("encode", 'JSON lines {"text": ...} on standard input to {"ids": [...]}'),
+        ("decode", 'JSON lines {"ids": [...]} on standard input to {"text": ...}'),
+    ):
+        action = actions.add_parser(name, help=form, description=form + ".")
+        action.add_argument("--tokenizer", type=Path, required=True, metavar="DIR")
+        action.set_defaults(run=_lines, action=name)
+
+
+def _lines(args: Arguments) -> None:
+    """Line by line, so that a program at the other end of a pipe gets each answer at once."""
+    from gptbench.data import tokenizer
+
+    if sys.stdin is None:
+        raise UserError("standard input is closed; pipe JSON lines into it")
+    change = {"encode": tokenizer.encode_lines, "decode": tokenizer.decode_lines}[args.action]
+    for line in change(tokenizer.Tokenizer.load(args.tokenizer), sys.stdin.buffer):
+        print(line, flush=True)
 
 
 def _corpus(parser: argparse.ArgumentParser) -> None:
@@ -298,7 +328,7 @@ CONFIG = Path(__file__).resolve().parent.parent / "config"
 STAGES.update(
     world=("write the embedded world: books and tasks in the original formats", _world),
     gates=("what bag of words and the second text alone reach on the embedded world", _gates),
-    tokenizer=("byte-pair encoding: train", _tokenizer),
+    tokenizer=("byte-pair encoding: train, import, encode, decode", _tokenizer),
     corpus=("books to token shards", _corpus),
     encode=("one data set to token ids", _encode),
     pretrain=("pre-train one model (L1)", _pretrain),
@@ -369,7 +399,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0, 2 for a user's mistake, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     stage = next((word for word in arguments if word in STAGES), None)
-    if stage in worker.WARM and not {"-h", "--help"} & set(arguments):
+    # The worker's jobs have no standard input.
+    reads = stage == "tokenizer" and {"encode", "decode"} & set(arguments)
+    if stage in worker.WARM and not reads and not {"-h", "--help"} & set(arguments):
         status = worker.delegate(arguments)
         if status is not None:
             return status

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,23 @@ def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "finetune/full/race/pre0-seed1/predictions.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match="cannot be read"):
         run(job, tmp_path)
+
+
+def test_the_page_works_byte_pair_encoding_out(synthetic: Path) -> None:
+    html = (synthetic / "report/index.html").read_text("utf-8")
+    section = html[html.index('<h2 id="bpe">') : html.index('<h2 id="deviations">')]
+    assert "low 5, lower 2, newest 6, widest 3" in section
+    tables = section.split("<caption>")[1:]
+    steps = [re.findall(r"<tr><th .*?</tr>", table)[2:] for table in tables]
+    codes = [[unescape(c) for c in re.findall(r"<code>(.*?)</code>", row)] for row in steps[0]]
+    assert [row[0] for row in codes] == ["e + s", "es + t", "est + </w>", "l + o", "lo + w"]
+    assert codes[-1][1:] == [
+        *("low </w>", "low e r </w>", "n e w est</w>", "w i d est</w>"),
+        "low est</w>",
+    ]
+    codes = [[unescape(c) for c in re.findall(r"<code>(.*?)</code>", row)] for row in steps[1]]
+    assert [row[0] for row in codes][:4] == ["e + s", "es + t</w>", "l + o", "e + w"]
+    assert codes[-1][-1] == "lo w est</w>"
 
 
 # What may stand beside the paper. -------------------------------------------------------------

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import ftfy
 import pytest
@@ -13,38 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptbench.data import text as texts
+from tests.released_tokenizer import blank_english, standardised
 
 MARKS = "-~!\";?+,)(/*[]}{|_\\—–―…´&<>'.:$%\n\r\t \x0c\x1b\x7f\xa0\u2028éÃ©aB1"
 
 
-def released(text: str) -> str:
-    """`text_standardize(ftfy.fix_text(text))` as the released code has it, letter by letter."""
-    text = ftfy.fix_text(text)
-    text = text.replace("—", "-")
-    text = text.replace("–", "-")
-    text = text.replace("―", "-")
-    text = text.replace("…", "...")
-    text = text.replace("´", "'")
-    text = re.sub(
-        """(-+|~+|!+|"+|;+|\\?+|\\++|,+|\\)+|\\(+|\\+|\\/+|\\*+|\\[+|\\]+|}+|{+|\\|+|_+)""",
-        r" \1 ",
-        text,
-    )
-    text = re.sub(r"\s*\n\s*", " \n ", text)
-    text = re.sub(r"[^\S\n]+", " ", text)
-    return text.strip()
-
-
-@cache
-def spacy_tokenizer() -> Any:
-    from spacy.lang.en import English
-
-    return English().tokenizer
+spacy_tokenizer = cache(blank_english)
 
 
 def released_words(text: str) -> list[str]:
     """Tokens of spaCy over the whole standardised text at once."""
-    tokens = [token.text.lower() for token in spacy_tokenizer()(released(text))]
+    tokens = [token.text.lower() for token in spacy_tokenizer()(standardised(text))]
     return [texts.NEWLINE if token == "\n " else token for token in tokens]
 
 
@@ -67,13 +44,13 @@ def released_words(text: str) -> list[str]:
     ],
 )
 def test_standardise(raw: str, expected: str) -> None:
-    assert texts.standardise(raw) == expected == released(raw)
+    assert texts.standardise(raw) == expected == standardised(raw)
 
 
 @given(st.text(alphabet=MARKS) | st.text())
 def test_standardise_is_the_released_function(raw: str) -> None:
     assert texts.fix(raw) == ftfy.fix_text(raw)
-    assert texts.standardise(raw) == released(raw)
+    assert texts.standardise(raw) == standardised(raw)
 
 
 @given(st.text(alphabet=MARKS) | st.text())
@@ -133,3 +110,19 @@ def test_forgetting_changes_nothing() -> None:
     before = texts.words("It's here.")
     texts.forget()
     assert texts.words("It's here.") == before
+
+
+def test_long_runs_are_split_as_by_spacy() -> None:
+    """Suffixes of long chunks are looked for in their last characters alone."""
+    plain = blank_english()
+    ends = "'s 'S 5km 5+ °C. AB. a. ... 😀 ’ 5US$ x é. %. ''".split()
+    for run in ("'", ".", "x", "..😀", "5km", "A."):
+        for length in (126, 127, 128, 190):
+            for end in ends:
+                raw = (run * length)[:length] + end
+                words, _ = texts.piece_words(raw)
+                assert words == [token.text.lower() for token in plain(raw)], raw
+
+
+def test_no_exception_is_longer_than_the_runs_that_are_looked_at() -> None:
+    assert max(map(len, blank_english().rules)) <= texts._LONGEST_EXCEPTION

@@ -59,6 +59,14 @@ def test_more_merges_need_no_earlier_order_changed() -> None:
     assert bpe.train_on_counts(EXAMPLE, settings_of(merges=99)).symbols("newest") == ["newest</w>"]
 
 
+def merged_everywhere(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    found: list[str] = []
+    for part in parts:
+        whole = bool(found) and (found[-1], part) == pair
+        found[-1:] = [found[-1] + part] if whole else [*found[-1:], part]
+    return found
+
+
 def naive_merges(counts: Counter[str], n: int) -> list[tuple[str, str]]:
     """The textbook algorithm, slowly: count all pairs anew for each merge."""
     words = {word: [*word[:-1], word[-1] + "</w>"] for word in counts}
@@ -75,7 +83,7 @@ def naive_merges(counts: Counter[str], n: int) -> list[tuple[str, str]]:
         best = min(pairs, key=lambda pair: (-pairs[pair], order[pair[0]], order[pair[1]]))
         merges.append(best)
         order.setdefault("".join(best), len(order))
-        words = {word: bpe._merge(parts, best) for word, parts in words.items()}
+        words = {word: merged_everywhere(parts, best) for word, parts in words.items()}
     return merges
 
 

@@ -26,6 +26,8 @@ _BLANKS = re.compile(r"[^\S\n]+")
 # What ftfy can change in plain ASCII: entities (&), control characters, escapes, carriage return.
 _ASCII_TO_MEND = re.compile(r"[&\x00-\x08\x0b-\x1f\x7f]")
 _SEGMENT = 1_000_000  # ftfy's max_decode_length
+_SUFFIX_WINDOW = 128
+_LONGEST_EXCEPTION = 16  # characters, so at most as many tokens
 
 
 def fix(text: str) -> str:
@@ -109,8 +111,21 @@ def piece_words(piece: str) -> tuple[list[str], bool]:
     if piece.isascii() and piece.isalpha() and piece not in spacy.exceptions:
         return [piece.lower()], False
     tokens = [token.text for token in spacy.whole(piece)]
-    changed = tokens != [token.text for token in spacy.first_pass(piece)]
+    changed = _spells_any(tokens, spacy.exceptions) and tokens != [
+        token.text for token in spacy.first_pass(piece)
+    ]
     return [token.lower() for token in tokens], changed
+
+
+def _spells_any(tokens: list[str], exceptions: frozenset[str]) -> bool:
+    """Whether a run of tokens spells an exception: so it is where the last pass changed any."""
+    for i in range(len(tokens)):
+        run = ""
+        for token in tokens[i : i + _LONGEST_EXCEPTION]:
+            run += token
+            if run in exceptions:
+                return True
+    return False
 
 
 def line_words(line: Iterable[str]) -> list[str]:
@@ -150,7 +165,27 @@ def _spacy() -> _Spacy:
     from spacy.lang.en import English
 
     whole: Any = English().tokenizer
+    whole.vocab.lex_attr_getters = {}  # what else spaCy finds out about each new word
+    whole.suffix_search = _search_end(whole.suffix_search)
     return _Spacy(whole, _without_last_pass(whole), frozenset(whole.rules))
+
+
+def _search_end(search: Callable[[str], Any]) -> Callable[[str], Any]:
+    """spaCy's search for a suffix, of a long text in its last characters alone.
+
+    It is asked once for each mark that is split off, so that a run of 10,000 quotation marks
+    would take half a minute. Only a run of dots can be a suffix that is longer than a few
+    characters; where the match begins near the cut, the whole text is searched.
+    """
+
+    def found(text: str) -> Any:
+        if len(text) > _SUFFIX_WINDOW:
+            match = search(text[-_SUFFIX_WINDOW:])
+            if match is None or match.start() > _SUFFIX_WINDOW // 2:
+                return match
+        return search(text)
+
+    return found
 
 
 def _without_last_pass(whole: Any) -> Callable[[str], Iterable[Any]]:

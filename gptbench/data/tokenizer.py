@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-from gptbench.artifacts import MANIFEST, Run, digest, file_digest, read_json, write_text
+from gptbench.artifacts import MANIFEST, Run, digest, file_digest, write_text
 from gptbench.data import text as texts
 from gptbench.data.books import book_files, count_chunks, digest_of
 from gptbench.errors import UserError
@@ -29,6 +30,7 @@ ENCODER = "encoder.json"
 MERGES = "merges.txt"
 SPECIAL = ("<start>", "<delimiter>", "<classify>")
 CACHE_ENTRIES = 1_000_000
+LONGEST_KEPT = 1000
 _ASK_LINE = -1  # in the caches: the piece can only be encoded with its line
 _PRIVATE = 0xF0000  # the first code point of a private-use plane with room for any alphabet
 
@@ -113,17 +115,39 @@ class Tokenizer:
         """The symbols of one lower-case word after all merges that apply.
 
         Of the pairs present the one learnt first is merged, everywhere in the word, until
-        none is left.
+        none is left. Each merge visits the places of its pair alone, so that a word of n
+        characters takes O(n log n) steps, a megabyte without blanks too.
         """
-        symbols = _characters(word)
-        ranks, none = self._ranks, len(self._ranks)
-        while len(symbols) > 1:
-            pairs = pairwise(symbols)
-            best = min(pairs, key=lambda pair: ranks.get(pair, none))
-            if best not in ranks:
-                break
-            symbols = _merge(symbols, best)
-        return symbols
+        symbols = characters(word)
+        after = list(range(1, len(symbols) + 1))
+        before = list(range(-1, len(symbols)))
+        places: dict[int, list[int]] = {}  # by rank: where that pair begins, or began
+        for i, pair in enumerate(pairwise(symbols)):
+            if (rank := self._ranks.get(pair)) is not None:
+                places.setdefault(rank, []).append(i)
+        waiting = list(places)
+        heapify(waiting)
+        while waiting:
+            rank = heappop(waiting)
+            left, right = self.merges[rank]
+            merged = []
+            for i in sorted(places.pop(rank)):
+                j = after[i]
+                if symbols[i] == left and j < len(symbols) and symbols[j] == right:
+                    symbols[i], symbols[j] = left + right, ""  # no symbol is empty
+                    after[i] = after[j]
+                    before[after[j]] = i
+                    merged.append(i)
+            # Pairs made by this merge wait until it is done everywhere, whatever their rank.
+            for i in {k for j in merged for k in (before[j], j)}:
+                if i >= 0 and after[i] < len(symbols):
+                    rank_made = self._ranks.get((symbols[i], symbols[after[i]]))
+                    if rank_made is not None:
+                        if rank_made not in places:
+                            places[rank_made] = []
+                            heappush(waiting, rank_made)
+                        places[rank_made].append(i)
+        return [symbol for symbol in symbols if symbol]
 
     @cached_property
     def names(self) -> list[str]:
@@ -146,34 +170,22 @@ class Tokenizer:
 
 
 class _Cache(dict[str, tuple[int, ...]]):
-    """A dictionary that fills itself by `function`."""
+    """A dictionary that fills itself by `function`; what is found of very long keys isn't kept."""
 
     def __init__(self, function: Callable[[str], tuple[int, ...]]) -> None:
         super().__init__()
         self._function = function
 
     def __missing__(self, key: str) -> tuple[int, ...]:
-        self[key] = found = self._function(key)
+        found = self._function(key)
+        if len(key) <= LONGEST_KEPT:
+            self[key] = found
         return found
 
 
-def _characters(word: str) -> list[str]:
+def characters(word: str) -> list[str]:
     """The symbols before any merge: characters, `</w>` attached to the last."""
     return [*word[:-1], word[-1] + END] if word else []
-
-
-def _merge(symbols: list[str], pair: Merge) -> list[str]:
-    """`symbols` with every occurrence of `pair`, from left to right, made one symbol."""
-    merged: list[str] = []
-    i = 0
-    while i < len(symbols):
-        if symbols[i] == pair[0] and i + 1 < len(symbols) and symbols[i + 1] == pair[1]:
-            merged.append(pair[0] + pair[1])
-            i += 2
-        else:
-            merged.append(symbols[i])
-            i += 1
-    return merged
 
 
 # Files. --------------------------------------------------------------------------------------
@@ -206,7 +218,12 @@ def read_files(vocab: Path, merges: Path) -> Tokenizer:
 
     Raises `UserError` naming the file and line at fault.
     """
-    encoder = read_json(vocab)
+    try:
+        encoder = json.loads(vocab.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{vocab}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        encoder = None
     if not isinstance(encoder, dict) or not all(type(i) is int for i in encoder.values()):
         raise UserError(f"{vocab}: expected one JSON object from symbol to id")
     pairs = _read_merges(merges)
@@ -229,9 +246,62 @@ def _read_merges(path: Path) -> list[Merge]:
             continue
         parts = line.split()
         if len(parts) != 2:
-            raise UserError(f"{path}, line {number}: {len(parts)} symbols, 2 expected")
+            raise UserError(
+                f"{path}, line {number}: {len(parts)} symbols, 2 expected with a blank between"
+            )
         merges.append((parts[0], parts[1]))
     return merges
+
+
+# JSON lines. ---------------------------------------------------------------------------------
+
+
+def encode_lines(tokenizer: Tokenizer, lines: Iterable[bytes]) -> Iterator[str]:
+    """For each line `{"text": ...}` a line `{"ids": [...]}`; other keys are passed over.
+
+    Raises `UserError` with the number of the first line that is something else.
+    """
+    for number, line in enumerate(lines, 1):
+        text = _value(line, number, "text")
+        if not isinstance(text, str):
+            raise _bad_line(number, "`text` is not a string", "text")
+        yield json.dumps({"ids": tokenizer.encode(text)})
+
+
+def decode_lines(tokenizer: Tokenizer, lines: Iterable[bytes]) -> Iterator[str]:
+    """For each line `{"ids": [...]}` a line `{"text": ...}`; other keys are passed over.
+
+    Raises `UserError` with the number of the first line that is something else.
+    """
+    for number, line in enumerate(lines, 1):
+        ids = _value(line, number, "ids")
+        if not isinstance(ids, list) or not all(type(i) is int for i in ids):
+            raise _bad_line(number, "`ids` is not a list of whole numbers", "ids")
+        try:
+            yield json.dumps({"text": tokenizer.decode(ids)})
+        except UserError as error:
+            raise UserError(f"standard input, line {number}: {error}") from None
+
+
+_FORMS = {"text": '{"text": "some text"}', "ids": '{"ids": [1, 2, 3]}'}
+
+
+def _value(line: bytes, number: int, key: str) -> object:
+    try:
+        found = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise _bad_line(number, f"not UTF-8 (byte 0x{line[error.start]:02x})", key) from None
+    except (ValueError, RecursionError):
+        raise _bad_line(number, "not JSON" if line.strip() else "empty", key) from None
+    if not isinstance(found, dict) or key not in found:
+        raise _bad_line(number, f"no object with the key `{key}`", key)
+    return found[key]
+
+
+def _bad_line(number: int, what: str, key: str) -> UserError:
+    return UserError(
+        f"standard input, line {number}: {what}; write each line in the form {_FORMS[key]}"
+    )
 
 
 # Training. -----------------------------------------------------------------------------------
@@ -265,7 +335,7 @@ def train_on_counts(counts: Counter[str], settings: TokenizerSettings) -> Tokeni
     as learnt). The vocabulary is `<unk>`, the sorted base symbols, one symbol a merge, and the
     line break last.
     """
-    alphabet = sorted({symbol for word in counts for symbol in _characters(word)})
+    alphabet = sorted({symbol for word in counts for symbol in characters(word)})
     merges = _learn_merges(counts, alphabet, settings)
     encoder = {UNKNOWN: 0}
     for symbol in [*alphabet, *(left + right for left, right in merges), NEWLINE]:
@@ -305,7 +375,7 @@ def _learn_merges(
 def _repeated(counts: Counter[str], code: dict[str, str], limit: int = 2000) -> Iterable[str]:
     """Each word as often as it occurs, in lines of at most `limit` words."""
     for word in sorted(counts):
-        coded = "".join(code[symbol] for symbol in _characters(word)) + " "
+        coded = "".join(code[symbol] for symbol in characters(word)) + " "
         whole, rest = divmod(counts[word], limit)
         for _ in range(whole):
             yield coded * limit
@@ -318,20 +388,22 @@ def _repeated(counts: Counter[str], code: dict[str, str], limit: int = 2000) -> 
 
 def import_files(vocab: Path, merges: Path, out: Path) -> Tokenizer:
     """Take over a released vocabulary: check it and write it to `out` with a manifest."""
+    tokenizer = read_files(vocab, merges)
     job = TokenizerJob(
         tokenizer=TokenizerSettings(
-            merges=max(1, len(_read_merges(merges))),
+            merges=max(1, len(tokenizer.merges)),
             vocab_file=str(vocab),
             merges_file=str(merges),
         )
     )
-    return _import(job, vocab, merges, out)
+    return _import(job, tokenizer, out)
 
 
-def _import(job: TokenizerJob, vocab: Path, merges: Path, out: Path) -> Tokenizer:
-    tokenizer = read_files(vocab, merges)
-    run = Run("tokenizer", job, {"vocab": file_digest(vocab), "merges": file_digest(merges)})
-    return _write(tokenizer, run, out, {"source": "imported"})
+def _import(job: TokenizerJob, tokenizer: Tokenizer, out: Path) -> Tokenizer:
+    """Write a tokenizer that was read from the files that the job names."""
+    names = {"vocab": job.tokenizer.vocab_file, "merges": job.tokenizer.merges_file}
+    inputs = {key: file_digest(Path(name)) for key, name in names.items() if name}
+    return _write(tokenizer, Run("tokenizer", job, inputs), out, {"source": "imported"})
 
 
 def run_train(job: TokenizerJob, books: Path, out: Path) -> Tokenizer:
@@ -344,7 +416,8 @@ def run_train(job: TokenizerJob, books: Path, out: Path) -> Tokenizer:
     if settings.vocab_file or settings.merges_file:
         if not (settings.vocab_file and settings.merges_file):
             raise UserError("tokenizer: vocab_file and merges_file are given together or not")
-        return _import(job, Path(settings.vocab_file), Path(settings.merges_file), out)
+        read = read_files(Path(settings.vocab_file), Path(settings.merges_file))
+        return _import(job, read, out)
     files = book_files(books, "train")
     run = Run("tokenizer", job, {"books": digest_of(files)})
     tokenizer = train(files, settings)

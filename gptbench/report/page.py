@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from gptbench.data import bpe_example
 from gptbench.report import findings
 from gptbench.report.figures import NAMES, Point
 from gptbench.report.reference import Reference
@@ -63,6 +64,7 @@ def render(
         probes=findings.probes(results),
         gates=findings.gates(results.root),
         pretraining=list(findings.pretraining(results)),
+        bpe=_bpe(),
         missing=list(walk_missing(results.missing)),
         runs=_run_counts(results),
         cost=cost(results.manifests),
@@ -148,6 +150,21 @@ def _union(spans: list[tuple[float, float]]) -> float:
         total += max(0.0, stop - max(start, end))
         end = max(end, stop)
     return total
+
+
+def _bpe() -> dict[str, Any]:
+    """The worked example of byte-pair encoding: its words, and both forms with their titles."""
+    textbook, ours = bpe_example.worked()
+    counts = ", ".join(f"{word} {n}" for word, n in bpe_example.COUNTS.items())
+    return {
+        "counts": counts,
+        "words": list(bpe_example.COUNTS),
+        "unseen": bpe_example.UNSEEN,
+        "forms": [
+            ("Textbook: </w> a symbol of its own", textbook),
+            ("Released, and ours: </w> attached to the last symbol", ours),
+        ],
+    }
 
 
 # Against the paper's settings, and where the numbers are from. -------------------------------
