@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -10,12 +11,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import psutil
 import pytest
 import yaml
 
-from tests.conftest import Project
+from tests.conftest import Project, tiny_config
 
 pytestmark = pytest.mark.workflow
 
@@ -135,45 +139,95 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("how", ["snakemake-killed", "ctrl-c"])
-def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path: Path, how: str) -> None:
-    project = Project(tmp_path / how)
-    for model in project.config["models"].values():
-        model["pretrain"]["steps"] = 1500
-    project.config["studies"] = ["figure2_right"]
-    project.save()
-    target = "results/tiny/pretrain/transformer/seed0/metrics.json"
+class Long(NamedTuple):
+    """A job that takes some seconds, to be interrupted: its target, log and other results."""
+
+    target: str
+    log: str
+    beside: str
+
+    def config(self) -> dict[str, Any]:
+        """The tiny scale with many more updates."""
+        config = tiny_config()
+        for model in config["models"].values():
+            model["pretrain"]["steps"] = 1500
+        config["finetune"]["epochs"] = 150
+        config["studies"] = ["gains", "figure2_right"]
+        return config
+
+
+LONG = {
+    "pretrain": Long(
+        "results/tiny/pretrain/transformer/seed0/metrics.json",
+        "pretrain/transformer-seed0.log",
+        "model.safetensors",
+    ),
+    "finetune": Long(
+        "results/tiny/finetune/no-pretraining/rte/pre0-seed0/metrics.json",
+        "finetune/no-pretraining-rte-pre0-seed0.log",
+        "predictions.parquet",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Project]:
+    """The project in which a stage's long job ran to its end at once."""
+
+    @cache
+    def whole(stage: str) -> Project:
+        project = Project(tmp_path_factory.mktemp("whole") / stage, LONG[stage].config())
+        project.run(LONG[stage].target)
+        return project
+
+    return whole
+
+
+def job_of(project: Project) -> psutil.Process:
+    """The process of the job that runs: a child of the project's warm worker."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            family = [process, process.parent()]
+            if process.cwd() == str(project.folder) and all(
+                one and "gptbench.worker" in " ".join(one.cmdline()) for one in family
+            ):
+                return process
+    raise AssertionError("no job runs")
+
+
+@pytest.mark.parametrize("how", ["snakemake-killed", "job-killed", "ctrl-c"])
+@pytest.mark.parametrize("stage", LONG)
+def test_an_interrupted_run_goes_on_with_the_same_numbers(
+    tmp_path: Path, uninterrupted: Callable[[str], Project], stage: str, how: str
+) -> None:
+    long = LONG[stage]
+    project = Project(tmp_path / how, long.config())
     running = subprocess.Popen(
-        project.command(target),
+        project.command(long.target),
         cwd=project.folder,
         env={**project.environment(), "GPTBENCH_RESUME_SECONDS": "0.5"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    folder = (project.folder / target).parent
-    wait_for(lambda: (folder / "resume.ckpt").exists() or running.poll() is not None, 120)
+    path = project.folder / long.target
+    wait_for(lambda: path.with_name("resume.ckpt").exists() or running.poll() is not None, 120)
     assert running.poll() is None, "the run was over before it could be interrupted"
     if how == "snakemake-killed":
         os.kill(running.pid, signal.SIGKILL)
         assert list((project.folder / ".snakemake" / "locks").iterdir()), "the lock stays"
+    elif how == "job-killed":
+        job_of(project).kill()
     else:
         os.killpg(running.pid, signal.SIGINT)
-    running.wait(60)
-    assert not (project.folder / target).exists()
-    again = project.run(target)
-    assert (
-        "going on from step"
-        in again.stderr
-        + again.stdout
-        + (project.results / "logs" / "pretrain" / "transformer-seed0.log").read_text()
-    )
-    whole = Project(tmp_path / "whole", project.config)
-    whole.run(target)
-    left, right = (json.loads((p.folder / target).read_text()) for p in (project, whole))
-    assert left["validation_loss"] == right["validation_loss"]
-    weights = [(p.folder / target).with_name("model.safetensors") for p in (project, whole)]
-    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert running.wait(60) != 0
+    assert not path.exists()
+    project.run(long.target)
+    assert "going on from step" in (project.results / "logs" / long.log).read_text()
+    whole = uninterrupted(stage).folder / long.target
+    left, right = (json.loads(one.read_text()) for one in (path, whole))
+    assert {**left, "cost": 0} == {**right, "cost": 0}
+    assert path.with_name(long.beside).read_bytes() == whole.with_name(long.beside).read_bytes()
 
 
 def test_without_the_worker_everything_still_works(
