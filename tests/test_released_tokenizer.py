@@ -154,13 +154,15 @@ def small_vocabularies(draw: st.DrawFn) -> Tokenizer:
 def test_symbols_are_those_of_the_slow_loop(tokenizer: Tokenizer, word: str) -> None:
     ranks = {merge: rank for rank, merge in enumerate(tokenizer.merges)}
     assert tokenizer.symbols(word) == merged(word, ranks)
+    assert tokenizer._symbols_of_long(word) == merged(word, ranks)
 
 
 @pytest.mark.parametrize("letters", ["a", "ab", "etaoin", "abcdefghijklmnopqrstuvwxyz"])
 def test_long_words(letters: str, released: tuple[Tokenizer, Released]) -> None:
     ours, reference = released
     word = "".join(random.Random(1).choices(letters, k=2000))
-    assert ours.symbols(word) == merged(word, reference.ranks)
+    for size in (2, 30, 249, 250, 251, 2000):
+        assert ours.symbols(word[:size]) == merged(word[:size], reference.ranks)
     assert ours.encode(word) == reference.encode(word)
 
 

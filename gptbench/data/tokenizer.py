@@ -30,7 +30,8 @@ ENCODER = "encoder.json"
 MERGES = "merges.txt"
 SPECIAL = ("<start>", "<delimiter>", "<classify>")
 CACHE_ENTRIES = 1_000_000
-LONGEST_KEPT = 1000
+LONGEST_KEPT = 1000  # characters
+LONG_WORD = 250  # characters from which the other way is quicker
 _ASK_LINE = -1  # in the caches: the piece can only be encoded with its line
 _PRIVATE = 0xF0000  # the first code point of a private-use plane with room for any alphabet
 
@@ -94,8 +95,11 @@ class Tokenizer:
         return [i for word in texts.line_words(line) for i in self._words[word]]
 
     def _encode_chunk(self, chunk: str) -> tuple[int, ...]:
-        if len(self._chunks) + len(self._pieces) + len(self._words) >= CACHE_ENTRIES:
+        kept = len(self._pieces) + len(self._words)
+        if kept >= CACHE_ENTRIES // 2:
             self.forget()
+        elif len(self._chunks) + kept >= CACHE_ENTRIES:
+            self._chunks.clear()  # their pieces make them again quickly
         return tuple(i for piece in texts.pieces(chunk) for i in self._pieces[piece])
 
     def _encode_piece(self, piece: str) -> tuple[int, ...]:
@@ -115,9 +119,27 @@ class Tokenizer:
         """The symbols of one lower-case word after all merges that apply.
 
         Of the pairs present the one learnt first is merged, everywhere in the word, until
-        none is left. Each merge visits the places of its pair alone, so that a word of n
-        characters takes O(n log n) steps, a megabyte without blanks too.
+        none is left. Pairs made by a merge wait until it is done everywhere, whatever their rank.
         """
+        if len(word) > LONG_WORD:
+            return self._symbols_of_long(word)
+        symbols = characters(word)
+        none = len(self.merges)
+        ranks = [self._ranks.get(pair, none) for pair in pairwise(symbols)]
+        while ranks and (best := min(ranks)) < none:
+            new = "".join(self.merges[best])
+            while best in ranks:  # what is merged has another rank: so from left to right
+                i = ranks.index(best)
+                symbols[i : i + 2] = [new]
+                del ranks[i]
+                if i > 0:
+                    ranks[i - 1] = self._ranks.get((symbols[i - 1], new), none)
+                if i < len(ranks):
+                    ranks[i] = self._ranks.get((new, symbols[i + 1]), none)
+        return symbols
+
+    def _symbols_of_long(self, word: str) -> list[str]:
+        """The same in O(n log n) steps for n characters: a merge visits its pair's places alone."""
         symbols = characters(word)
         after = list(range(1, len(symbols) + 1))
         before = list(range(-1, len(symbols)))
@@ -138,7 +160,6 @@ class Tokenizer:
                     after[i] = after[j]
                     before[after[j]] = i
                     merged.append(i)
-            # Pairs made by this merge wait until it is done everywhere, whatever their rank.
             for i in {k for j in merged for k in (before[j], j)}:
                 if i >= 0 and after[i] < len(symbols):
                     rank_made = self._ranks.get((symbols[i], symbols[after[i]]))
