@@ -74,7 +74,8 @@ def test_exchanged_settings_are_noticed(finished_project: Project) -> None:
     world = finished_project.config["world"]
     first, second = world["books_train"], world["books_validation"]
     assert first != second
-    limits = {"default": {"train": 12, "eval": 8}}
+    rows = {"train": 12, "eval": 8}
+    limits = {"default": rows, "tasks": {"race": rows}}
     one = finished_project.planned("--config", f"limits={json.dumps(limits)}")
     assert one["encode"] == 12 + 1
     finetune = finished_project.config["finetune"]
