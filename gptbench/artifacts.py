@@ -25,6 +25,13 @@ MANIFEST = "manifest.json"
 PACKAGES = ("gptbench", "torch", "pytorch-lightning", "numpy", "scikit-learn", "tokenizers")
 
 
+def unwritable(path: Path, error: OSError) -> UserError:
+    """What a person is told where a file or folder can't be written."""
+    return UserError(
+        f"{path}: cannot be written ({error.strerror}); free space or mend the permissions"
+    )
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that is renamed to it if the block ends well.
@@ -39,9 +46,7 @@ def atomic(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.filename and not str(error.filename).startswith(str(path.parent)):
             raise
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}); free space or mend the permissions"
-        ) from None
+        raise unwritable(path, error) from None
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)

@@ -70,6 +70,17 @@ def slow_states(kind: str, weights: slow.Weights, ids: Any) -> list[slow.Array]:
 # Hand-worked. --------------------------------------------------------------------------------
 
 
+@torch.no_grad()
+def weigh(backbone: Any, weights: list[float]) -> None:
+    """Make all states (1, 0, ...) and the tokens' weights in the softmax these."""
+    last = backbone.blocks[-1].ln_2
+    last.weight.zero_()
+    last.bias.zero_()
+    last.bias[0] = 1
+    backbone.tokens.zero_()
+    backbone.tokens[:, 0] = torch.tensor(weights).log()
+
+
 def test_l1_l2_and_l3_hand_worked() -> None:
     """All states are (1, 0, ...), so that a token's weight in the softmax is exp of its first
     number, and a class's of its row's.
@@ -80,12 +91,7 @@ def test_l1_l2_and_l3_hand_worked() -> None:
     job = finetune_job(lm_coef=0.5, classifier_dropout=0.0, backbone=transformer())
     net: Any = module(job, vocab=2)
     with torch.no_grad():
-        last = net.backbone.blocks[-1].ln_2
-        last.weight.zero_()
-        last.bias.zero_()
-        last.bias[0] = 1
-        net.backbone.tokens.zero_()
-        net.backbone.tokens[:, 0] = torch.tensor([1.0, 2.0, 3.0, 2.0, 4.0]).log()
+        weigh(net.backbone, [1.0, 2.0, 3.0, 2.0, 4.0])
         net.classifier.linear.weight.zero_()
         net.classifier.linear.weight[:, 0] = torch.tensor([1.0, 3.0]).log()
     # start 1 delimiter 0 classify, right is class 1; start 0 classify, right is class 0.
@@ -112,13 +118,7 @@ def test_l1_l2_and_l3_hand_worked() -> None:
 def test_l1_of_pretraining_hand_worked() -> None:
     """Three tokens that weigh 1, 3 and 4 of 8: two windows, a mean over all their tokens."""
     net: Any = Pretraining(pretrain_job(transformer(n_layer=1)), 3, 10).double()
-    with torch.no_grad():
-        last = net.backbone.blocks[-1].ln_2
-        last.weight.zero_()
-        last.bias.zero_()
-        last.bias[0] = 1
-        net.backbone.tokens.zero_()
-        net.backbone.tokens[:, 0] = torch.tensor([1.0, 3.0, 4.0]).log()
+    weigh(net.backbone, [1.0, 3.0, 4.0])
     ids = torch.tensor([[0, 1, 2, 2], [2, 0, 0, 1]])
     right = math.log(3 / 8) + 2 * math.log(4 / 8) + 2 * math.log(1 / 8) + math.log(3 / 8)
     assert net.training_step((ids, 0, 0), 0).item() == pytest.approx(-right / 6, rel=1e-7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gptbench.artifacts import Run
+from gptbench.artifacts import Run, unwritable
 from gptbench.errors import UserError
 from gptbench.report import figures, formats, page, reference, scores, tables
 from gptbench.report.results import Results
@@ -38,10 +38,7 @@ def run(job: ReportJob, results: Path) -> None:
             stage.finish(folder, missing=found.missing)
             _move(folder, results / "report")
     except OSError as error:
-        raise UserError(
-            f"{results / 'report'}: cannot be written ({error.strerror}); "
-            "free space or mend the permissions"
-        ) from None
+        raise unwritable(results / "report", error) from None
 
 
 def _write(found: Results, known: reference.Reference, folder: Path) -> None:

@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 from random import Random
 
+from gptbench.artifacts import unwritable
 from gptbench.data.world import files
 from gptbench.data.world.pages import PAGE_SHARES, book
 from gptbench.data.world.rows import Row
 from gptbench.data.world.tasks import make_rows
-from gptbench.errors import UserError
 
 VERSION = 2
 """Raised with every change that changes the world's bytes."""
@@ -85,9 +85,7 @@ def write_world(
                 shutil.rmtree(target)
             part.replace(target)
     except OSError as error:
-        raise UserError(
-            f"{out}: cannot be written ({error.strerror}); free space or mend the permissions"
-        ) from None
+        raise unwritable(out, error) from None
     finally:
         if build:
             shutil.rmtree(build, ignore_errors=True)
