@@ -1,0 +1,1 @@
+"""The commands of the command line, one module a subject; `gptbench/cli.py` lists them."""

@@ -1,0 +1,37 @@
+"""What the commands share: a job's settings and its paths."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from gptbench.errors import UserError
+
+if TYPE_CHECKING:
+    from gptbench.settings import Settings
+
+    S = TypeVar("S", bound=Settings)
+
+Arguments = argparse.Namespace
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+
+def job_settings(cls: type[S], text: str) -> S:
+    """A job's settings from JSON, or from the file named after an `@`."""
+    if text.startswith("@"):
+        path = Path(text[1:])
+        try:
+            return cls.from_json(path.read_text("utf-8"), str(path))
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}") from None
+    return cls.from_json(text)
+
+
+def job_arguments(parser: argparse.ArgumentParser, *paths: str) -> None:
+    """`--settings` and the required `--<path>` options of a stage."""
+    parser.add_argument(
+        "--settings", required=True, help="the job's settings as JSON, or @FILE with them"
+    )
+    for path in paths:
+        parser.add_argument(f"--{path}", type=Path, required=True, metavar="PATH")

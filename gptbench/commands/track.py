@@ -1,0 +1,36 @@
+"""MLflow: `gptbench track`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gptbench.commands.common import Arguments
+
+
+def add_track(parser: argparse.ArgumentParser) -> None:
+    """`gptbench track`."""
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    sync = actions.add_parser("sync", help="log to MLflow what is not logged yet")
+    sync.add_argument("--results", type=Path, required=True, help="a folder results/<scale>")
+    sync.add_argument("--uri", help="a tracking server; default: results/mlflow.db")
+    sync.add_argument(
+        "--best-effort", action="store_true", help="a server that is away is not an error"
+    )
+
+    def run(args: Arguments) -> None:
+        from gptbench import tracking
+
+        tracking.sync(args.results, args.uri, best_effort=args.best_effort)
+
+    sync.set_defaults(run=run)
+    ui = actions.add_parser("ui", help="serve the MLflow UI on 127.0.0.1")
+    ui.add_argument("--results-root", type=Path, default=Path("results"))
+    ui.add_argument("--port", type=int, default=5000)
+
+    def serve(args: Arguments) -> None:
+        from gptbench import tracking
+
+        tracking.ui(args.results_root, args.port)
+
+    ui.set_defaults(run=serve)
