@@ -65,21 +65,24 @@ class Plan:
             self._known("studies", name, experiments.studies)
         for name, study in experiments.studies.items():
             for task in [*study.tasks, *study.zeroshot]:
-                self._known(f"experiments.yaml: studies.{name}", task, tasks)
+                self._known(f"experiments: studies.{name}.tasks", task, tasks)
+            for each in study.variants:
+                if each != "transfer-*":
+                    self.variant(each)
         for name in config.limits.tasks:
             self._known("limits.tasks", name, tasks)
-        for _, study in self.studies():
+        for name, study in self.studies():
             for model in [*study.models, *(self.variant(v).model for v in self.variants(study))]:
-                self._known("models", model, config.models)
+                self._known(
+                    f"config: models (asked for by the study `{name}`)", model, config.models
+                )
 
     @classmethod
     def read(cls, config: Mapping[str, Any], folder: Path, where: str = "config") -> Plan:
         """Check a merged config and read `tasks.yaml` and `experiments.yaml` from `folder`."""
-        return cls(
-            parse(Config, dict(config), where),
-            load_tasks(folder / "tasks.yaml"),
-            load_experiments(folder / "experiments.yaml"),
-        )
+        parsed = parse(Config, dict(config), where)
+        experiments = load_experiments(folder / "experiments.yaml").merged(parsed.experiments)
+        return cls(parsed, load_tasks(folder / "tasks.yaml"), experiments)
 
     @staticmethod
     def _known(where: str, name: str, names: Mapping[str, Any]) -> None:
@@ -123,7 +126,7 @@ class Plan:
                 model=variants["full"].model,
                 transfer_layers=int(layers),
             )
-        self._known("experiments.yaml: variants", name, variants)
+        self._known("experiments: variants", name, variants)
         return variants[name]
 
     def runs(self, study: str | None = None) -> list[FinetuneRun]:
@@ -313,6 +316,8 @@ class Plan:
             ),
             pretrain_seed=run.pretrain_seed,
             seed=run.seed,
+            frozen=variant.frozen,
+            train_rows=variant.train_rows,
         )
 
     def zeroshot_job(self, model: str, seed: int) -> ZeroshotJob:

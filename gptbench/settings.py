@@ -11,10 +11,18 @@ import difflib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from gptbench.errors import UserError
 
@@ -25,9 +33,23 @@ Rate = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseModel):
-    """Base of all settings: immutable, and an unknown key is an error."""
+    """Base of all settings: immutable, and an unknown key is an error.
+
+    `later` names keys that came after the first results: at their default they are not written
+    out, so that what was made before is still the result of the same settings.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        for key in self.later:
+            if getattr(self, key) == fields[key].get_default(call_default_factory=True):
+                data.pop(key, None)
+        return data
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces; equal settings give equal strings."""
@@ -73,8 +95,11 @@ class CorpusSettings(Settings):
 class TransformerSettings(Settings):
     """GPT-1's decoder (section 3.1 and 4.1); `n_inner` is 4 x `n_embd` unless given.
 
-    `init_std` is the paper's 0.02, or `fan_in` for 1 / sqrt(fan-in).
+    `init_std` is the paper's 0.02, or `fan_in` for 1 / sqrt(fan-in). With `positions` none there
+    is no position embedding W_p.
     """
+
+    later = frozenset({"positions"})
 
     kind: Literal["transformer"]
     n_layer: Positive
@@ -86,6 +111,7 @@ class TransformerSettings(Settings):
     resid_dropout: Fraction
     init_std: Rate | Literal["fan_in"]
     embd_std: Rate
+    positions: Literal["learned", "none"] = "learned"
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -143,9 +169,16 @@ class WeightsSettings(Settings):
 
 
 class ModelSettings(Settings):
-    """A model: a backbone, and how it is pre-trained or which weights take that place."""
+    """A model: a backbone, and how it is pre-trained or which weights take that place.
+
+    In a config file an entry with `like: NAME` takes over what that model has and overrides the
+    keys it gives. `corpus` names another corpus than the scale's books (`Config.corpora`).
+    """
+
+    later = frozenset({"corpus"})
 
     backbone: Backbone
+    corpus: str | None = None
     pretrain: PretrainSettings | None = None
     weights: WeightsSettings | None = None
 
@@ -190,12 +223,73 @@ class LimitSettings(Settings):
     zeroshot: Positive | None
 
 
+class Variant(Settings):
+    """A model and how it is fine-tuned: an entry of `config/experiments.yaml`.
+
+    `transfer_layers` null copies all; n copies the embeddings and the first n blocks. `frozen`
+    trains the classifier alone, on the states of a backbone that stays as it is. `train_rows`
+    uses that many of the labelled rows (smaller subsets lie within larger ones).
+    """
+
+    later = frozenset({"frozen", "train_rows"})
+
+    title: str
+    model: str
+    pretrained: bool = True
+    lm_coef: Annotated[float, Field(ge=0)] | None = None
+    transfer_layers: Natural | None = None
+    frozen: bool = False
+    train_rows: Positive | None = None
+
+    @model_validator(mode="after")
+    def _frozen_learns_no_language(self) -> Self:
+        if self.frozen and self.lm_coef != 0:
+            raise ValueError("a frozen backbone learns nothing from L1: add `lm_coef: 0`")
+        if self.transfer_layers is not None and not self.pretrained:
+            raise ValueError("transfer_layers copies from a pre-trained model: drop `pretrained`")
+        return self
+
+
+class Study(Settings):
+    """What a table or figure needs: variants x tasks to fine-tune, models to score zero-shot.
+
+    The variant `transfer-*` stands for every n from 0 to the backbone's layers minus one
+    (all layers are the variant `full`). The first variant is what the others are compared with.
+    """
+
+    title: str
+    variants: list[str] = []
+    tasks: list[str] = []
+    models: list[str] = []
+    zeroshot: list[str] = []
+    score_train: bool = False
+
+
+class Experiments(Settings):
+    """`config/experiments.yaml`, and what a config file adds under `experiments`."""
+
+    variants: dict[str, Variant] = {}
+    studies: dict[str, Study] = {}
+
+    def merged(self, added: Experiments) -> Experiments:
+        """These, with another's entries in place of those of the same name."""
+        return Experiments(
+            variants=self.variants | added.variants, studies=self.studies | added.studies
+        )
+
+
 S = TypeVar("S", bound="Settings")
 Scale = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
 class Config(Settings):
-    """One scale: everything that a reproduction needs besides tasks and experiments."""
+    """One scale: everything that a reproduction needs besides tasks and experiments.
+
+    `corpora` are folders of books beside the scale's own, each with `train` and `validation`;
+    `experiments` adds variants and studies to those of `experiments.yaml`.
+    """
+
+    later = frozenset({"corpora", "experiments"})
 
     scale: Scale
     title: str
@@ -215,6 +309,27 @@ class Config(Settings):
     keep: Literal["none", "first-seed", "all"]
     tracking_uri: str | None
     notes: list[str] = []
+    corpora: dict[Scale, str] = {}
+    experiments: Experiments = Experiments()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out_models(cls, data: Any) -> Any:
+        """Models with `like` as whole entries."""
+        models = data.get("models") if isinstance(data, dict) else None
+        if not isinstance(models, dict):
+            return data
+        return {**data, "models": {name: _like(name, models) for name in models}}
+
+    @model_validator(mode="after")
+    def _corpora_are_known(self) -> Self:
+        for name, model in self.models.items():
+            if model.corpus is not None and model.corpus not in self.corpora:
+                raise ValueError(
+                    f"models.{name}.corpus: `{model.corpus}` is not one of corpora"
+                    f"{nearest(model.corpus, self.corpora)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _source_is_whole(self) -> Self:
@@ -243,6 +358,28 @@ class Config(Settings):
     def synthetic(self) -> bool:
         """Whether the data is the embedded world: never comparable with the paper."""
         return self.source == "world"
+
+
+def _like(name: str, models: dict[str, Any], seen: tuple[str, ...] = ()) -> Any:
+    """A model's entry with what it takes from the one that `like` names."""
+    entry = models[name]
+    if not isinstance(entry, dict) or "like" not in entry:
+        return entry
+    base = entry["like"]
+    if base not in models or base in (*seen, name):
+        why = "is not defined" if base not in models else "leads back to itself"
+        raise ValueError(f"models.{name}.like: `{base}` {why}{nearest(str(base), models)}")
+    own = {key: value for key, value in entry.items() if key != "like"}
+    return _deep(_like(base, models, (*seen, name)), own)
+
+
+def _deep(base: Any, over: Any) -> Any:
+    """`over` on top of `base`, mapping by mapping; another `kind` takes over nothing."""
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return over
+    if over.get("kind", base.get("kind")) != base.get("kind"):
+        return over
+    return base | {key: _deep(base.get(key), value) for key, value in over.items()}
 
 
 class TaskSpec(Settings):
@@ -276,41 +413,6 @@ class TaskSpec(Settings):
     paper_split: str
     version: Positive = 1
     home: str
-
-
-class Variant(Settings):
-    """A model and how it is fine-tuned: an entry of `config/experiments.yaml`.
-
-    `transfer_layers` null copies all; n copies the embeddings and the first n blocks.
-    """
-
-    title: str
-    model: str
-    pretrained: bool = True
-    lm_coef: Annotated[float, Field(ge=0)] | None = None
-    transfer_layers: Natural | None = None
-
-
-class Study(Settings):
-    """What a table or figure needs: variants x tasks to fine-tune, models to score zero-shot.
-
-    The variant `transfer-*` stands for every n from 0 to the backbone's layers minus one
-    (all layers are the variant `full`).
-    """
-
-    title: str
-    variants: list[str] = []
-    tasks: list[str] = []
-    models: list[str] = []
-    zeroshot: list[str] = []
-    score_train: bool = False
-
-
-class Experiments(Settings):
-    """`config/experiments.yaml`."""
-
-    variants: dict[str, Variant]
-    studies: dict[str, Study]
 
 
 # What single jobs are given. -----------------------------------------------------------------
@@ -359,6 +461,8 @@ class ImportJob(Settings):
 class FinetuneJob(Settings):
     """One run: one variant, task, pre-training seed and fine-tuning seed."""
 
+    later = frozenset({"frozen", "train_rows"})
+
     variant: str
     model: str
     backbone: Backbone
@@ -372,6 +476,8 @@ class FinetuneJob(Settings):
     keep: bool
     pretrain_seed: int
     seed: int
+    frozen: bool = False
+    train_rows: int | None = None
 
 
 class ZeroshotJob(Settings):

@@ -57,6 +57,17 @@ class Encoded:
         """int64 [n, per_example]: tokens of each sequence."""
         return np.diff(self.offsets).reshape(-1, self.per_example)
 
+    def take(self, rows: Array) -> Encoded:
+        """The examples `rows` [m], in that order."""
+        sequences = (
+            np.asarray(rows)[:, None] * self.per_example + np.arange(self.per_example)
+        ).ravel()
+        parts = [self.tokens[self.offsets[i] : self.offsets[i + 1]] for i in sequences]
+        ends = np.cumsum([0, *map(len, parts)]).astype(self.offsets.dtype)
+        scored = None if self.scored_from is None else self.scored_from[sequences]
+        tokens = np.concatenate(parts) if parts else self.tokens[:0]
+        return Encoded(tokens, ends, self.per_example, self.labels[rows], self.index[rows], scored)
+
     def check(self, where: str) -> None:
         """Raises `UserError` where the arrays do not fit each other."""
         n, each = len(self.labels), self.per_example

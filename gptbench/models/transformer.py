@@ -89,14 +89,18 @@ class Transformer(nn.Module):
         super().__init__()
         self.settings = settings
         self.tokens = nn.Parameter(torch.empty(vocab_size, settings.n_embd))
-        self.positions = nn.Parameter(torch.empty(n_ctx, settings.n_embd))
+        if settings.positions == "learned":
+            self.positions = nn.Parameter(torch.empty(n_ctx, settings.n_embd))
+        else:
+            self.register_buffer("positions", torch.zeros(n_ctx, settings.n_embd), persistent=False)
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.n_layer))
         self._initialise()
 
     def _initialise(self) -> None:
         """Weights N(0, init_std), embeddings N(0, embd_std), biases 0, gains 1."""
         nn.init.normal_(self.tokens, std=self.settings.embd_std)
-        nn.init.normal_(self.positions, std=self.settings.embd_std)
+        if self.settings.positions == "learned":
+            nn.init.normal_(self.positions, std=self.settings.embd_std)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 std = self.settings.init_std

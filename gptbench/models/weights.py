@@ -98,7 +98,7 @@ def check(path: Path, found: Mapping[str, str], tokenizer_id: str, backbone: Bac
         )
     theirs, ours = json.loads(found.get("backbone", "{}")), json.loads(backbone.to_json())
     for key in sorted(theirs.keys() | ours.keys()):
-        size = key in ("kind", "n_inner") or key.startswith("n_")
+        size = key in ("kind", "n_inner", "positions") or key.startswith("n_")
         if size and theirs.get(key) != ours.get(key):
             raise UserError(
                 f"{path}: its backbone has {key} {theirs.get(key)}, the settings say"

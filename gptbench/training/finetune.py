@@ -45,6 +45,22 @@ def with_dropout(backbone: Backbone, dropout: float | None) -> Backbone:
     return backbone.model_copy(update=dict.fromkeys(names, dropout))
 
 
+def some(train: Encoded, job: FinetuneJob) -> Encoded:
+    """The rows to learn from: all, or `train_rows` of them, the same for every seed.
+
+    Raises `UserError` where there are fewer.
+    """
+    if job.train_rows is None:
+        return train
+    if job.train_rows > len(train):
+        raise UserError(
+            f"variant {job.variant}: train_rows is {job.train_rows}, {job.task.name} has"
+            f" {len(train)}; give fewer, or raise limits"
+        )
+    order = np.random.default_rng(derive("train_rows", job.task.name)).permutation(len(train))
+    return train.take(np.sort(order[: job.train_rows]))
+
+
 class Finetuning(Module):
     """A backbone and a classifier under L3.
 
@@ -67,8 +83,10 @@ class Finetuning(Module):
         new_token_rows(self.backbone, settings.special_init)
         width = self.backbone.settings.n_embd
         self.classifier = Classifier(job.task, width, settings.classifier_dropout)
+        if job.frozen:
+            self.backbone.requires_grad_(False)
         schedule = partial(warmup_linear, warmup=settings.warmup)
-        parameters = self.parameters()
+        parameters = [p for p in self.parameters() if p.requires_grad]
         self.optimizer = Adam(parameters, settings.lr, schedule, steps, settings.weight_decay)
 
     @property
@@ -195,7 +213,7 @@ class Training:
                 raise UserError(
                     f"{task}: no split `{split}`; there is {', '.join(self.task.splits)}"
                 )
-        train = self.task.splits[job.task.train]
+        train = some(self.task.splits[job.task.train], job)
         if not len(train):
             raise UserError(f"{task}: the split `{job.task.train}` has no rows")
         settings = job.finetune
@@ -257,7 +275,7 @@ class Training:
             "steps": self.batches.steps,
             "tokens": tokens,
             "padding_share": round(1 - tokens / places, 6),
-            "train_rows": len(self.task.splits[job.task.train]),
+            "train_rows": len(self.batches.data),
             "parameters": sum(p.numel() for p in module.parameters()),
             "final_loss": module.curves[-1]["loss"],
             **score_splits(job, scored),
