@@ -147,6 +147,16 @@ class Plan:
         names = dict.fromkeys(name.partition(":")[0] for name in self.tasks[task].files.values())
         return [self.data_root / name for name in names]
 
+    def corpus_folder(self, model: str) -> Path:
+        """Where the token shards lie that a model is pre-trained on."""
+        name = self.config.models[model].corpus
+        return self.root / "corpora" / name if name else self.root / "corpus"
+
+    def corpora(self) -> dict[str, Path]:
+        """The folders of books, beside the scale's own, that models are pre-trained on."""
+        used = {self.config.models[model].corpus for model, _ in self.pretrained()}
+        return {n: self.given(path) for n, path in self.config.corpora.items() if n in used}
+
     def given(self, path: str) -> Path:
         """A path of the config: relative to the data's folder, if the data is one."""
         return Path(path) if self.config.synthetic else self.data_root / path
@@ -180,6 +190,9 @@ class Plan:
     def check_data(self) -> None:
         """Raise `UserError` for the first file of real data or of imports that is missing."""
         self._check_folder()
+        for name, folder in self.corpora().items():
+            for split in ("train", "validation"):
+                _books_there(folder / split, f"corpora.{name}")
         for path in self.tokenizer_files():
             if not path.is_file():
                 raise UserError(f"{path}: no such file; fetch it from the folder model/ of {HOME}")
@@ -194,9 +207,10 @@ class Plan:
                 f"{self.data_root}: no such folder; give DATA=folder with the data sets"
             )
         for split in ("train", "validation") if self.reads_books else ():
-            folder = self.data_root / "books" / split
-            if not folder.is_dir() or not any(folder.iterdir()):
-                raise UserError(f"{folder}: no books; put one plain-text file a book there")
+            _books_there(self.data_root / "books" / split, "books")
+        self._check_tasks()
+
+    def _check_tasks(self) -> None:
         for task in self.task_names():
             for path in self.task_files(task):
                 if not path.is_file():
@@ -347,6 +361,11 @@ def workflow_plan(config: Mapping[str, Any], folder: Path) -> Plan:
     except UserError as error:
         sys.exit(f"gptbench: {error}")
     return plan
+
+
+def _books_there(folder: Path, what: str) -> None:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise UserError(f"{folder}: no books ({what}); put one plain-text file a book there")
 
 
 def bare(task: TaskSpec) -> TaskSpec:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from gptbench.artifacts import MANIFEST, Run, digest, file_digest, read_json, write_json, write_text
@@ -188,6 +189,9 @@ class Kept:
         backbone = backbone_of(folder / SAFETENSORS, found)
         if not isinstance(backbone, TransformerSettings):
             raise UserError(f"{folder}: an LSTM, for which no other layout exists")
+        if backbone.positions == "none":  # the same model: positions that add nothing
+            shape = int(found["n_ctx"]), backbone.n_embd
+            tensors["positions"] = torch.zeros(shape)
         manifest, metrics = (read_json(folder / name) for name in (MANIFEST, "metrics.json"))
         return cls(folder, tensors, found, manifest, metrics, backbone)
 

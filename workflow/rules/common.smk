@@ -63,7 +63,12 @@ def book_files():
             for split, count in counts.items()
             for n in range(count)
         ]
-    return sorted(str(path) for path in Path(DATA, "books").glob("*/*") if path.is_file())
+    return books_below(Path(DATA, "books"))
+
+
+def books_below(folder):
+    """The files in the folders `train` and `validation` of books."""
+    return sorted(str(path) for path in folder.glob("*/*") if path.is_file())
 
 
 def task_files(task):

@@ -22,3 +22,19 @@ rule corpus:
     shell:
         "gptbench --log {log:q} corpus --settings {params.settings:q} --books {params.books:q}"
         " --tokenizer {params.tokenizer:q} --out {params.out:q}"
+
+
+if plan.corpora():
+
+    # Another corpus than the scale's own books, for models that name it.
+    use rule corpus as other_corpus with:
+        input:
+            books=lambda wildcards: books_below(plan.corpora()[wildcards.corpus]),
+            tokenizer=f"{ROOT}/tokenizer/manifest.json",
+        output:
+            f"{ROOT}/corpora/{{corpus}}/index.json",
+            f"{ROOT}/corpora/{{corpus}}/manifest.json",
+        log:
+            f"{ROOT}/logs/corpora/{{corpus}}.log",
+        wildcard_constraints:
+            corpus=one_of(plan.corpora()),

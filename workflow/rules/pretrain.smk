@@ -5,7 +5,7 @@
 
 rule pretrain:
     input:
-        corpus=f"{ROOT}/corpus/manifest.json",
+        corpus=lambda wildcards: f"{plan.corpus_folder(wildcards.model)}/manifest.json",
     output:
         model=f"{ROOT}/pretrain/{{model}}/seed{{p}}/model.safetensors",
         metrics=f"{ROOT}/pretrain/{{model}}/seed{{p}}/metrics.json",
