@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from gptbench.artifacts import Run, unwritable
 from gptbench.errors import UserError
-from gptbench.report import figures, formats, page, reference, scores, tables
+from gptbench.report import figures, formats, page, reference, scores, studies, tables
 from gptbench.report.results import Results
 from gptbench.settings import ReportJob
 
@@ -45,13 +45,14 @@ def _write(found: Results, known: reference.Reference, folder: Path) -> None:
     rows = scores.collect(found, known)
     (folder / "scores.csv").write_text(scores.to_csv(rows), "utf-8")
     made = tables.all_tables(found, known)
+    added = studies.study_tables(found)
     (folder / "tables").mkdir()
-    for table in made:
+    for table in [*made, *added]:
         for ending, write in formats.FORMATS.items():
             path = folder / "tables" / f"{table.name}.{ending}"
             path.write_text(write(table), "utf-8")
     points = figures.write(found, known, folder / "figures")
-    text = page.render(found, known, made, points, folder / "figures")
+    text = page.render(found, known, made, added, points, folder / "figures")
     (folder / "index.html").write_text(text, "utf-8")
 
 

@@ -23,10 +23,14 @@ def render(
     results: Results,
     reference: Reference,
     tables: Sequence[Table],
+    added: Sequence[Table],
     points: dict[str, list[Point]],
     figures: Path,
 ) -> str:
-    """The page as HTML; `figures` is the folder with the drawn figures."""
+    """The page as HTML.
+
+    `added` are the tables of studies beyond the paper's, `figures` is the folder of the figures.
+    """
     environment = Environment(
         loader=PackageLoader("gptbench.report", "templates"),
         autoescape=True,
@@ -53,6 +57,7 @@ def render(
             )
         ],
         tables=tables,
+        added=added,
         figures={name: _image(figures / f"{name}.svg") for name in NAMES},
         points=points,
         reference=reference,

@@ -9,7 +9,14 @@ from dataclasses import astuple, dataclass, fields, replace
 
 from gptbench.evaluation.statistics import Sample, interval, mean
 from gptbench.report.reference import Column, Reference
-from gptbench.report.results import TRAIN, Results, ZeroPoint, figure_score, study_variants
+from gptbench.report.results import (
+    TRAIN,
+    Results,
+    ZeroPoint,
+    figure_score,
+    main_score,
+    study_variants,
+)
 from gptbench.settings import TaskSpec, Variant
 
 
@@ -39,13 +46,15 @@ COLUMNS = tuple(item.name for item in fields(Score))
 
 
 def collect(results: Results, reference: Reference) -> list[Score]:
-    """All rows in a fixed order: tables 2 to 5, then the two halves of figure 2."""
+    """All rows in a fixed order: tables 2 to 5, the two halves of figure 2, added studies."""
     rows: list[Score] = []
     for name in reference.tables:
         rows += _reference_rows(name, reference)
         rows += _table_rows(name, results, reference)
     rows += _figure_left(results)
     rows += _figure_right(results)
+    for study in added_studies(results):
+        rows += _study_rows(study, results)
     return rows
 
 
@@ -86,6 +95,30 @@ def table_variants(name: str, results: Results, reference: Reference) -> dict[st
         for variant in dict.fromkeys([*paper, *added])
         if variant in planned
     }
+
+
+ELSEWHERE = frozenset(
+    "table2 table3 table4 table5 transformer_ablations gains figure2_left figure2_right".split()
+)
+"""The studies of `config/experiments.yaml` that have their own place in the report."""
+
+
+def added_studies(results: Results) -> list[str]:
+    """The config's studies that fine-tune and have no other place."""
+    studies = results.job.experiments.studies
+    asked = results.job.config.studies
+    return [name for name in asked if name not in ELSEWHERE and studies[name].variants]
+
+
+def study_samples(
+    results: Results, study: str, variant: str
+) -> Iterator[tuple[str, str, str, Sample]]:
+    """(task, score, metric, sample) of a variant on the study's tasks that ran."""
+    for task in results.job.experiments.studies[study].tasks:
+        spec = results.job.tasks[task]
+        score, metric = main_score(spec), spec.metrics[0]
+        if (found := results.sample(variant, task, score, metric)) is not None:
+            yield task, score, metric, found
 
 
 def column_sample(
@@ -160,6 +193,14 @@ def _runs_and_mean(base: Score, found: Sample, results: Results) -> Iterator[Sco
 def _mean(base: Score, found: Sample) -> Score:
     whole = interval(found)
     return replace(base, value=whole.value, ci_low=whole.low, ci_high=whole.high, n=found.n)
+
+
+def _study_rows(study: str, results: Results) -> Iterator[Score]:
+    for variant in study_variants(results.job, study):
+        spec = results.asked.variants[variant]
+        for task, score, metric, found in study_samples(results, study, variant):
+            base = Score(study, spec.title, "gptbench", variant, spec.model, task, metric, score)
+            yield from _runs_and_mean(base, found, results)
 
 
 def _figure_left(results: Results) -> Iterator[Score]:
