@@ -32,6 +32,7 @@ STAGES = {
     "perplexity": ("perplexity", "perplexity of a pre-trained model on a text, as JSON"),
     "report": ("stages", "tables, figures and the page"),
     "track": ("track", "MLflow: sync, ui"),
+    "plan": ("plan", "what a run will do, what it will reuse, and how long it should take"),
     "config": ("config", "check a config file, write the schemas"),
 }
 """Each command's module in `gptbench/commands`, where `add_<command>` is, and what it does."""

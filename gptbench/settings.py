@@ -558,6 +558,26 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}{line}: not YAML ({getattr(error, 'problem', error)})") from None
 
 
+def merged_yaml(paths: Sequence[Path]) -> dict[str, Any]:
+    """Config files as one, later files on top, mapping by mapping, as Snakemake merges them."""
+    data: dict[str, Any] = {}
+    for path in paths:
+        found = read_yaml(path)
+        if not isinstance(found, dict):
+            raise UserError(f"{path}: not a mapping of keys to values")
+        data = _merge(data, found)
+    return data
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merge(base[key], value)
+        for key, value in over.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return base | over | both
+
+
 def load_tasks(path: Path) -> dict[str, TaskSpec]:
     """The data sets of `config/tasks.yaml` by name."""
     return {

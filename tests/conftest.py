@@ -77,6 +77,7 @@ class Project:
         shutil.copy(PROJECT / "Snakefile", folder)
         shutil.copy(PROJECT / "environment.yml", folder)
         self.config = dict(tiny_config() if config is None else config)
+        self.files = ["config/tiny.yaml"]
         self.save()
 
     def save(self) -> None:
@@ -92,7 +93,7 @@ class Project:
         """The Snakemake command line."""
         return [
             *(sys.executable, "-m", "snakemake", *words),
-            *("--cores", "2", "--configfile", "config/tiny.yaml"),
+            *("--cores", "2", "--configfile", *self.files),
         ]
 
     def environment(self) -> dict[str, str]:

@@ -12,19 +12,22 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     """`gptbench config`."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser("check", help="check a scale's config file")
-    check.add_argument("file", type=Path)
+    check.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="later files on top, as --configfile"
+    )
     check.add_argument("--data-root", help="stands in for the file's data_root")
 
     def run(args: Arguments) -> None:
         from gptbench.plan import Plan
-        from gptbench.settings import read_yaml
+        from gptbench.settings import merged_yaml
 
-        data = read_yaml(args.file)
+        data = merged_yaml(args.files)
         if args.data_root:
             data["data_root"] = args.data_root
-        plan = Plan.read(data, CONFIG, str(args.file))
+        where = ", ".join(map(str, args.files))
+        plan = Plan.read(data, CONFIG, where)
         print(
-            f"{args.file}: scale {plan.config.scale}, {len(plan.pretrained())} models to pre-train"
+            f"{where}: scale {plan.config.scale}, {len(plan.pretrained())} models to pre-train"
             f" or import, {len(plan.runs())} fine-tuning runs"
         )
 

@@ -1,0 +1,47 @@
+"""`gptbench plan`: what a run would do, before it does it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gptbench.commands.common import CONFIG, Arguments
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """`gptbench plan`."""
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="config files as for --configfile, later ones on top; default: config/config.yaml",
+    )
+    parser.add_argument("--data-root", help="stands in for the files' data_root")
+    parser.add_argument("--results-root", type=Path, help="folder of all scales; default: results")
+    parser.add_argument("--cores", type=int, help="default: this machine's")
+    parser.add_argument("--json", action="store_true", help="one JSON object a job")
+
+    def run(args: Arguments) -> None:
+        import json
+
+        from gptbench import forecast
+        from gptbench.plan import Plan
+        from gptbench.settings import merged_yaml
+
+        files = args.files or [CONFIG / "config.yaml"]
+        data = merged_yaml(files)
+        if args.data_root:
+            data["data_root"] = args.data_root
+        plan = Plan.read(data, CONFIG, ", ".join(map(str, files)))
+        plan.check_data()
+        found = forecast.forecast(plan, args.results_root)
+        if args.json:
+            for job in found:
+                facts = {"stage": job.stage, "folder": job.folder, "why": job.why}
+                print(json.dumps(facts | {"seconds": round(job.seconds, 1)}))
+            return
+        print(f"scale {plan.config.scale}: {plan.config.title}\n")
+        print(forecast.table(found, args.cores))
+
+    parser.set_defaults(run=run)

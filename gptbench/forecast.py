@@ -1,0 +1,375 @@
+"""What a run of the workflow would do: which jobs are there already, which run and why, how long.
+
+A job's result is used again if its manifest has the settings that the job would get, everything
+before it is used again too, and no file that it reads is newer. Snakemake decides by the same
+facts; this says it in words and without starting Snakemake.
+
+Time is reckoned from earlier results below `results/` that this processor made: operations a
+second for training, seconds a job for the rest. Where there are none, some steps are timed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from gptbench.artifacts import MANIFEST, processor, read_json
+from gptbench.plan import FinetuneRun, Plan
+from gptbench.settings import PretrainJob, PretrainSettings, Settings
+
+STAGES = ("world", "tokenizer", "corpus", "encode", "pretrain", "import", "finetune", "zeroshot")
+# Where nothing like it has run yet. Measured on one core of an Intel Xeon with AMX: start-up and
+# some hundred rows a job; books at the rate below.
+SECONDS_A_JOB = {"world": 2.0, "encode": 1.0, "zeroshot": 10.0, "import": 5.0}
+BYTES_A_SECOND = {"tokenizer": 6e6, "corpus": 2.5e6}
+TIMED_STEPS = 3
+
+
+@dataclass
+class Job:
+    """One job of the plan.
+
+    `folder` is below `results/<scale>`; `needs` are the folders of the jobs before it, `files`
+    what it reads from outside. `why` is empty where its result is there and is used again.
+    """
+
+    stage: str
+    folder: str
+    settings: Settings
+    needs: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    threads: int = 1
+    why: str = ""
+    seconds: float = 0.0
+
+
+def jobs(plan: Plan) -> Iterator[Job]:
+    """All jobs of a plan but gates and report, in an order in which they could run."""
+    config = plan.config
+    before = []
+    if config.synthetic:
+        yield Job("world", "world", plan.world_job())
+        before = ["world"]
+    books = [] if config.synthetic else [*(plan.data_root / "books").glob("*/*")]
+    given = plan.tokenizer_files()
+    yield Job("tokenizer", "tokenizer", plan.tokenizer_job(), before, given or books)
+    trained = [(m, p) for m, p in plan.pretrained() if m not in plan.imported()]
+    workers = config.corpus.workers
+    corpora = plan.corpora()
+    for place in sorted({plan.corpus_folder(m).relative_to(plan.root) for m, _ in trained}):
+        other = corpora.get(place.name) if place.parent.name == "corpora" else None
+        read = [*other.glob("*/*")] if other else books
+        yield Job(
+            "corpus", str(place), plan.corpus_job(), [*before, "tokenizer"], read, threads=workers
+        )
+    for task in plan.task_names():
+        files = [] if config.synthetic else plan.task_files(task)
+        job = plan.encode_job(task)
+        yield Job("encode", f"tasks/{task}", job, [*before, "tokenizer"], files)
+    for model, seed in plan.pretrained():
+        place = Path("pretrain") / model / f"seed{seed}"
+        if model in plan.imported():
+            needs, files = ["tokenizer"], plan.weight_files(model)
+            yield Job("import", str(place), plan.import_job(model, seed), needs, files)
+            continue
+        pretrain = plan.pretrain_job(model, seed)
+        needs = [str(plan.corpus_folder(model).relative_to(plan.root))]
+        yield Job("pretrain", str(place), pretrain, needs, threads=pretrain.pretrain.threads)
+    for run in plan.runs():
+        yield _finetune(plan, run)
+    for model, seed in plan.zeroshot_models():
+        needs = [f"pretrain/{model}/seed{seed}", "tokenizer"]
+        needs += [f"tasks/{task}" for task in plan.zeroshot_tasks()]
+        yield Job("zeroshot", f"zeroshot/{model}/seed{seed}", plan.zeroshot_job(model, seed), needs)
+
+
+def _finetune(plan: Plan, run: FinetuneRun) -> Job:
+    variant = plan.variant(run.variant)
+    needs = [f"tasks/{run.task}"]
+    if variant.pretrained:
+        needs.append(f"pretrain/{variant.model}/seed{run.pretrain_seed}")
+    settings = plan.finetune_job(run)
+    return Job("finetune", run.path, settings, needs, threads=settings.finetune.threads)
+
+
+# What is there. -------------------------------------------------------------------------------
+
+
+def forecast(plan: Plan, results: Path | None = None) -> list[Job]:
+    """The jobs of a plan, each with why it would run and for how many seconds.
+
+    `results` is the folder of all scales (default: `results`); the plan's own is in it.
+    """
+    folder = results or plan.root.parent
+    root = folder / plan.config.scale
+    found = list(jobs(plan))
+    stale: dict[str, str] = {}
+    for job in found:
+        job.why = _reason(job, root, stale)
+        if job.why:
+            stale[job.folder] = job.why
+    clock = Clock(plan, folder, root)
+    for job in found:
+        if job.why:
+            job.seconds = clock.seconds(job)
+    return found
+
+
+def _reason(job: Job, root: Path, stale: dict[str, str]) -> str:
+    """Why a job would run; empty where its result would be used again."""
+    path = root / job.folder / ("world.json" if job.stage == "world" else MANIFEST)
+    if not path.is_file():
+        return "not there yet"
+    if job.stage != "world":
+        before = read_json(path).get("settings", {})
+        if changed := difference(before, json.loads(job.settings.to_json())):
+            return "changed: " + ", ".join(changed)
+    if again := [name for name in job.needs if name in stale]:
+        return f"after {again[0]}"
+    made = path.stat().st_mtime
+    newer = [file for file in job.files if file.is_file() and file.stat().st_mtime > made]
+    return f"newer: {newer[0]}" if newer else ""
+
+
+def difference(before: Any, after: Any, key: str = "") -> list[str]:
+    """`key old -> new` of every setting that differs between two settings as data."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted(before.keys() | after.keys())
+        return [
+            line
+            for each in keys
+            for line in difference(
+                before.get(each), after.get(each), f"{key}.{each}" if key else each
+            )
+        ]
+    return [] if before == after else [f"{key} {_short(before)} -> {_short(after)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 24 else text[:21] + "..."
+
+
+# How long. ------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Seconds a job would take here."""
+
+    def __init__(self, plan: Plan, folder: Path, root: Path) -> None:
+        self.plan, self.folder, self.root = plan, folder, root
+        self._timed: dict[str, float] = {}
+
+    @cached_property
+    def history(self) -> dict[str, list[tuple[Path, dict[str, Any]]]]:
+        """Manifests of finished jobs on this processor by stage, the scale's own first."""
+        found: dict[str, list[tuple[Path, dict[str, Any]]]] = defaultdict(list)
+        others = sorted(p for p in self.folder.glob("*") if p.is_dir() and p != self.root)
+        for scale in [self.root, *others]:
+            for path in sorted(scale.rglob(MANIFEST)):
+                manifest = read_json(path)
+                if manifest.get("machine", {}).get("processor") == processor():
+                    found[str(manifest.get("stage"))].append((path.parent, manifest))
+        return found
+
+    def seconds(self, job: Job) -> float:
+        """The time of one job on its threads."""
+        if isinstance(job.settings, PretrainJob):
+            return self._pretrain(job.settings)
+        if job.stage == "finetune":
+            return self._finetune(job)
+        alike = self.history.get(job.stage, [])
+        same = [m for path, m in alike if path.name == Path(job.folder).name] or [
+            m for _, m in alike
+        ]
+        if same:
+            return median(float(m["seconds"]) for m in same)
+        if job.stage in BYTES_A_SECOND:
+            size = sum(file.stat().st_size for file in job.files if file.is_file())
+            return 1.0 + size / BYTES_A_SECOND[job.stage] / job.threads
+        return SECONDS_A_JOB[job.stage]
+
+    def _pretrain(self, job: PretrainJob) -> float:
+        tokens = self.steps(job) * job.pretrain.batch_size * job.n_ctx
+        for path, manifest in self.history.get("pretrain", []):
+            alike = manifest["settings"]["backbone"] == job.backbone.model_dump(mode="json")
+            if alike and (path / "metrics.json").is_file():
+                metrics = read_json(path / "metrics.json")
+                return float(tokens / metrics["tokens"] * manifest["seconds"])
+        return tokens / self._rate(job)
+
+    def steps(self, job: PretrainJob) -> int:
+        """Updates of a pre-training; an epoch's from the corpus, or from the size of its books."""
+        if job.pretrain.steps is not None:
+            return job.pretrain.steps
+        index = self.plan.corpus_folder(job.model) / "index.json"
+        if index.is_file():
+            tokens = float(read_json(index)["splits"]["train"]["tokens"])
+        else:
+            books = (self.plan.data_root / "books" / "train").glob("*")
+            tokens = sum(file.stat().st_size for file in books) / 4.5
+        epochs = job.pretrain.epochs or 1
+        return max(1, int(epochs * tokens / job.n_ctx / job.pretrain.batch_size))
+
+    def _rate(self, job: PretrainJob) -> float:
+        """Tokens a second of a model, timed over some steps (a few seconds)."""
+        key = job.backbone.to_json()
+        if key not in self._timed:
+            self._timed[key] = time_steps(job, self.plan.config.tokenizer.merges + 500)
+        return self._timed[key]
+
+    def _finetune(self, job: Job) -> float:
+        """By a run of the same model and task; else of any, by its tokens; else by the rate."""
+        settings = job.settings.model_dump(mode="json")
+        tokens = self._tokens(settings)
+        best: float | None = None
+        for path, manifest in self.history.get("finetune", []):
+            theirs = manifest["settings"]
+            if theirs["backbone"] != settings["backbone"]:
+                continue
+            file = path / "metrics.json"
+            if not file.is_file():
+                continue
+            metrics = read_json(file)
+            per_token = float(manifest["seconds"] / max(1, metrics["tokens"]))
+            if theirs["task"]["name"] == settings["task"]["name"]:
+                return per_token * tokens
+            best = best or per_token
+        if best is not None:
+            return best * tokens
+        return 1.0 + 1.2 * tokens / self._rate(self._as_pretraining(settings["model"]))
+
+    def _as_pretraining(self, model: str) -> PretrainJob:
+        seed = self.plan.config.pretrain_seeds[0]
+        if self.plan.config.models[model].pretrain is not None:
+            return self.plan.pretrain_job(model, seed)
+        models = self.plan.config.models
+        batch = PretrainSettings(
+            steps=1,
+            epochs=None,
+            batch_size=self.plan.config.finetune.batch_size,
+            window_start="anywhere",
+            lr=1e-4,
+            warmup_steps=0,
+            weight_decay=0.0,
+            clip=1.0,
+            checkpoints=1,
+            validation_tokens=1,
+        )
+        return PretrainJob(
+            model=model,
+            backbone=models[model].backbone,
+            pretrain=batch,
+            n_ctx=self.plan.config.n_ctx,
+            seed=seed,
+        )
+
+    def _tokens(self, settings: dict[str, Any]) -> float:
+        """Tokens of a fine-tuning: from the encoded task, or half a context a sequence."""
+        name, epochs = settings["task"]["name"], settings["finetune"]["epochs"]
+        spec = self.plan.tasks[name]
+        facts = self.root / "tasks" / name / "facts.json"
+        if facts.is_file():
+            known = read_json(facts)
+            rows, tokens = known["rows"][spec.train], known["tokens"][spec.train]
+        else:
+            limits = self.plan.config.limits
+            most = limits.tasks.get(name, limits.default).train
+            there = spec.official.get(spec.train, most or 10_000)
+            if self.plan.config.world is not None:
+                there = self.plan.config.world.train_rows
+            rows = min(there, most or there)
+            each = {"similarity": 2, "choice": 3}.get(spec.format, 1)
+            tokens = rows * each * self.plan.config.n_ctx / 2
+        share = min(1.0, (settings.get("train_rows") or rows) / max(1, rows))
+        return float(epochs * tokens * share)
+
+
+def time_steps(job: PretrainJob, vocab_size: int) -> float:
+    """Tokens a second of a few training steps on random tokens, on this machine."""
+    import time
+
+    import torch
+
+    from gptbench.device import prepare
+    from gptbench.training.pretrain import Pretraining
+
+    device = prepare(job.pretrain.threads)
+    module = Pretraining(job, vocab_size, 1000)
+    module.to(device.place)
+    size = job.pretrain.micro_batch or job.pretrain.batch_size
+    ids = torch.randint(vocab_size, (size, job.n_ctx + 1), device=device.place)
+    started = 0.0
+    for step in range(TIMED_STEPS + 1):
+        if step == 1:  # the first sets things up
+            started = time.perf_counter()
+        with device.autocast():
+            loss = module.training_step((ids, step, 0), 0)
+        torch.autograd.backward(loss)
+        module.optimizer.step()
+        module.optimizer.zero_grad()
+    loss.item()  # a GPU has then done its work
+    return TIMED_STEPS * size * job.n_ctx / (time.perf_counter() - started)
+
+
+# In words. ------------------------------------------------------------------------------------
+
+
+def wall(found: Iterable[Job], cores: int) -> float:
+    """Seconds until all jobs are done on so many cores: no less than the longest chain."""
+    ends: dict[str, float] = {}
+    work = 0.0
+    for job in found:
+        threads = min(job.threads, cores)
+        work += job.seconds * threads
+        ends[job.folder] = max((ends.get(n, 0.0) for n in job.needs), default=0.0) + job.seconds
+    return max([work / cores, *ends.values()], default=0.0)
+
+
+def table(found: list[Job], cores: int | None = None) -> str:
+    """The forecast as text: jobs by stage, then why they run, then the time."""
+    cores = cores or os.cpu_count() or 1
+    lines = [f"{'stage':<10} {'jobs':>5} {'reused':>7} {'to run':>7}  time in jobs"]
+    for stage in STAGES:
+        some = [job for job in found if job.stage == stage]
+        if some:
+            due = [job for job in some if job.why]
+            spent = span(sum(job.seconds for job in due)) if due else "-"
+            lines.append(
+                f"{stage:<10} {len(some):>5} {len(some) - len(due):>7} {len(due):>7}  {spent}"
+            )
+    reasons: dict[tuple[str, str], list[Job]] = defaultdict(list)
+    for job in found:
+        if job.why:
+            reasons[job.stage, job.why].append(job)
+    if reasons:
+        lines += ["", "why"]
+        lines += [f"  {_named(group)}: {why}" for (_, why), group in reasons.items()]
+        lines += ["", f"about {span(wall(found, cores))} on {cores} core(s), then the report"]
+    else:
+        lines += ["", "everything is there; at most the report is made again"]
+    return "\n".join(lines)
+
+
+def _named(group: list[Job]) -> str:
+    first = group[0]
+    names = sorted({job.folder for job in group})
+    return names[0] if len(names) == 1 else f"{first.stage}, {len(names)} jobs ({names[0]}, ...)"
+
+
+def span(seconds: float) -> str:
+    """A time as a person says it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = seconds / 60
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    hours = minutes / 60
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.0f} days"
