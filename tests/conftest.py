@@ -64,6 +64,7 @@ def tiny_config() -> dict[str, Any]:
     config["models"]["lstm"]["backbone"] |= {"n_hidden": 16}
     config["finetune"] |= {"epochs": 1}
     config["finetune_seeds"] = [0, 1]
+    config["keep"] = "first-seed"
     return deepcopy(config)
 
 
