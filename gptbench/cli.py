@@ -35,6 +35,7 @@ STAGES = {
     "score": ("byhand", "log-probability and rank of each token of a text"),
     "report": ("stages", "tables, figures and the page"),
     "track": ("track", "MLflow: sync, ui"),
+    "doctor": ("doctor", "check the environment and the data, and say what a scale will take"),
     "plan": ("plan", "what a run will do, what it will reuse, and how long it should take"),
     "config": ("config", "check a config file, write the schemas"),
 }

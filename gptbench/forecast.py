@@ -29,7 +29,8 @@ STAGES = ("world", "tokenizer", "corpus", "encode", "pretrain", "import", "finet
 # some hundred rows a job; books at the rate below.
 SECONDS_A_JOB = {"world": 2.0, "encode": 1.0, "zeroshot": 10.0, "import": 5.0}
 BYTES_A_SECOND = {"tokenizer": 6e6, "corpus": 2.5e6}
-TIMED_STEPS = 3
+TIMED_STEPS, TIMED_TOKENS = 3, 4096
+LONG_STEP = 1.0
 
 
 @dataclass
@@ -293,7 +294,10 @@ class Clock:
 
 
 def time_steps(job: PretrainJob, vocab_size: int) -> float:
-    """Tokens a second of a few training steps on random tokens, on this machine."""
+    """Tokens a second of a few training steps on random tokens, on this machine.
+
+    On a processor by its own time, so that what else is running does not count.
+    """
     import time
 
     import torch
@@ -304,19 +308,29 @@ def time_steps(job: PretrainJob, vocab_size: int) -> float:
     device = prepare(job.pretrain.threads)
     module = Pretraining(job, vocab_size, 1000)
     module.to(device.place)
-    size = job.pretrain.micro_batch or job.pretrain.batch_size
-    ids = torch.randint(vocab_size, (size, job.n_ctx + 1), device=device.place)
-    started = 0.0
-    for step in range(TIMED_STEPS + 1):
-        if step == 1:  # the first sets things up
-            started = time.perf_counter()
+    clock = time.perf_counter if device.kind == "cuda" else time.process_time
+
+    def timed(sequences: int) -> float:
+        """Seconds of one step."""
+        ids = torch.randint(vocab_size, (sequences, job.n_ctx + 1), device=device.place)
+        started = clock()
         with device.autocast():
-            loss = module.training_step((ids, step, 0), 0)
+            loss = module.training_step((ids, 0, 0), 0)
         torch.autograd.backward(loss)
         module.optimizer.step()
         module.optimizer.zero_grad()
-    loss.item()  # a GPU has then done its work
-    return TIMED_STEPS * size * job.n_ctx / (time.perf_counter() - started)
+        loss.item()  # a GPU has then done its work
+        spent = clock() - started
+        return spent / job.pretrain.threads if device.kind == "cpu" else spent
+
+    size = 1
+    spent = timed(size)  # this one sets things up; of a large model it is enough
+    if spent < LONG_STEP:
+        size = job.pretrain.micro_batch or job.pretrain.batch_size
+        size = min(size, TIMED_TOKENS // job.n_ctx + 1)
+        timed(size)
+        spent = min(timed(size) for _ in range(TIMED_STEPS))
+    return size * job.n_ctx / spent
 
 
 # In words. ------------------------------------------------------------------------------------
@@ -373,3 +387,56 @@ def span(seconds: float) -> str:
         return f"{minutes:.0f} min"
     hours = minutes / 60
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.0f} days"
+
+
+# Memory and disk. -----------------------------------------------------------------------------
+
+BASE_MB = 450
+"""Memory of a job before it does anything: the packages (Intel Xeon, torch 2.13)."""
+
+
+def memory_mb(plan: Plan) -> int:
+    """What the largest training job needs, reckoned: weights, gradients, Adam, activations."""
+    largest = 0.0
+    vocabulary = plan.config.tokenizer.merges + 500
+    for name, model in plan.config.models.items():
+        parameters, width, layers = _size(plan, name, vocabulary)
+        training = model.pretrain
+        size = (training.micro_batch or training.batch_size) if training else 1
+        size = max(size, plan.config.finetune.batch_size)
+        tokens = size * plan.config.n_ctx
+        activations = tokens * (34 * width * layers + 3 * vocabulary)
+        largest = max(largest, 4 * (4 * parameters + activations))
+    return round(BASE_MB + largest / 1e6)
+
+
+def disk_mb(plan: Plan) -> int:
+    """What the results of a scale take, reckoned: token shards, checkpoints, kept weights."""
+    vocabulary = plan.config.tokenizer.merges + 500
+    size = 0.0
+    if not plan.config.synthetic:
+        books = (plan.data_root / "books").glob("*/*")
+        each = 2 if vocabulary < 65_000 else 4
+        size += each * sum(file.stat().st_size for file in books if file.is_file()) / 4.5
+    for name, _ in plan.pretrained():
+        training = plan.config.models[name].pretrain
+        copies = 1 + (training.checkpoints if training else 0)
+        size += 4 * _size(plan, name, vocabulary)[0] * copies
+    for run in plan.runs():
+        size += 2e4
+        if plan.finetune_job(run).keep:
+            size += 4 * _size(plan, plan.variant(run.variant).model, vocabulary)[0]
+    return round(20 + size / 1e6)
+
+
+def _size(plan: Plan, model: str, vocabulary: int) -> tuple[int, int, int]:
+    """Parameters, width and layers of a model, built without memory for its weights."""
+    import torch
+
+    from gptbench.models.weights import build
+
+    backbone = plan.config.models[model].backbone
+    with torch.device("meta"):
+        built = build(backbone, vocabulary, plan.config.n_ctx)
+    parameters = sum(p.numel() for p in built.parameters())
+    return parameters, backbone.n_embd, backbone.n_layer
