@@ -37,6 +37,7 @@ STAGES = {
     "track": ("track", "MLflow: sync, ui"),
     "doctor": ("doctor", "check the environment and the data, and say what a scale will take"),
     "plan": ("plan", "what a run will do, what it will reuse, and how long it should take"),
+    "completion": ("completion", "a script with which the shell completes commands and options"),
     "config": ("config", "check a config file, write the schemas"),
 }
 """Each command's module in `gptbench/commands`, where `add_<command>` is, and what it does."""

@@ -151,3 +151,23 @@ def test_a_config_is_checked(tmp_path: Path) -> None:
     assert "fine-tuning runs" in gptbench("config", "check", str(path)).stdout
     path.write_text(path.read_text().replace("lm_coef", "lm_cof"))
     assert "did you mean `lm_coef`" in said(gptbench("config", "check", str(path)))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_shell_completes(
+    shell: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The script is one that the shell reads, and offers commands and their options."""
+    assert cli.main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in ("finetune", "perplexity", "--stride", "sync"):
+        assert word in script
+    if shell == "bash":
+        path = tmp_path / "completion.bash"
+        path.write_text(script)
+        ask = (
+            f"source {path}; COMP_WORDS=(gptbench perp); COMP_CWORD=1; "
+            "_shtab_gptbench; echo ${COMPREPLY[@]}"
+        )
+        done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["perplexity"]
