@@ -11,6 +11,8 @@ import numpy.typing as npt
 from scipy import stats
 from sklearn import metrics as sk
 
+from gptbench.errors import UserError
+
 Values = Sequence[float] | npt.NDArray[Any]
 
 _CORRELATIONS = ("matthews", "pearson", "spearman")
@@ -19,6 +21,10 @@ _CORRELATIONS = ("matthews", "pearson", "spearman")
 def _constant(values: npt.NDArray[Any]) -> bool:
     """All the same, up to rounding."""
     return len(values) == 0 or float(np.ptp(values)) <= 1e-6 * max(1.0, float(abs(values[0])))
+
+
+def _finite(values: npt.NDArray[Any]) -> bool:
+    return values.dtype.kind != "f" or bool(np.isfinite(values).all())
 
 
 def _accuracy(gold: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> float:
@@ -54,19 +60,24 @@ def score(metric: str, gold: Values, prediction: Values) -> float:
     """A score as a percentage.
 
     `f1` is of class 1. A correlation with something constant is 0, never NaN. Raises ValueError
-    for an unknown metric, or lengths that differ or are 0.
+    for an unknown metric, or lengths that differ or are 0, and `UserError` where a label, a
+    prediction or the score is not a finite number: a failed metric is a failed job.
     """
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric}; there are {', '.join(METRICS)}")
     one, two = np.asarray(gold), np.asarray(prediction)
     if len(one) != len(two) or not len(one):
         raise ValueError(f"{len(one)} labels and {len(two)} predictions cannot be scored")
+    if not (_finite(one) and _finite(two)):
+        raise UserError(f"{metric}: a label or a prediction is not a finite number")
     if metric in _CORRELATIONS and (_constant(one) or _constant(two)):
         return 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         value = 100 * METRICS[metric](one, two)
-    return value if np.isfinite(value) else 0.0
+    if not np.isfinite(value):
+        raise UserError(f"{metric}: the score is not a finite number")
+    return value
 
 
 def chance(metric: str, classes: int, positives: float = 0.5) -> float:

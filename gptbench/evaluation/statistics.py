@@ -50,6 +50,7 @@ POWER = 0.8
 LEVEL = 0.05
 _CHUNK = 4_000_000
 _KEPT = 4_000_000
+_IN_CACHE = 20_000
 _SMALLEST_LOG = -600.0
 _SIGNED = ("matthews", "pearson", "spearman")
 
@@ -230,8 +231,11 @@ def _kept_weights(examples: str, n: int, resamples: int, seed: int) -> NDArray[n
 
 def _draw(rng: np.random.Generator, rows: int, n: int) -> NDArray[np.float32]:
     counts = np.empty((rows, n), np.float32)
-    for row in counts:  # a row at a time stays in the processor's cache: twice as fast as at once
-        row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
+    step = max(1, _IN_CACHE // n)  # so many rows at once stay in the processor's cache
+    for start in range(0, rows, step):
+        part = counts[start : start + step]
+        drawn = rng.integers(0, n, part.shape) + np.arange(len(part))[:, None] * n
+        part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
     return counts
 
 

@@ -101,6 +101,7 @@ class Results:
         default_factory=dict
     )
     _samples: dict[tuple[str, str, str, str], Sample | None] = field(default_factory=dict)
+    _scored: dict[tuple[str, str, str], dict[str, Sample]] = field(default_factory=dict)
     _zero_points: dict[tuple[str, str], list[ZeroPoint]] = field(default_factory=dict)
     _zero_files: dict[tuple[str, int], Predictions] = field(default_factory=dict)
 
@@ -174,28 +175,58 @@ class Results:
         return self._samples[key]
 
     def _sample(self, variant: str, task: str, score: str, metric: str) -> Sample | None:
-        runs = {
-            key: metrics
-            for key, metrics in self.runs.get((variant, task), {}).items()
-            if metric in metrics["scores"].get(score, {})
-        }
-        if not runs:
-            return None
-        values = [float(metrics["scores"][score][metric]) for metrics in runs.values()]
-        gold, predictions, keys = self.predictions(variant, task, score)
-        if not len(gold) or keys != list(runs):
-            n = min(int(metrics["n"][score]) for metrics in runs.values())
-            limits = statistics.bounds(metric)
-            return Sample(tuple(runs), np.asarray(values), None, n, limits)
-        return statistics.sample(
-            metric,
-            gold,
-            predictions,
-            keys,
-            examples=f"{task}/{score}",
-            values=values,
-            resamples=self.resamples,
-        )
+        """One score of a cell; all variants of a task are resampled together, once."""
+        if (task, score, metric) not in self._scored:
+            self._scored[task, score, metric] = self._all_samples(task, score, metric)
+        return self._scored[task, score, metric].get(variant)
+
+    def _all_samples(self, task: str, score: str, metric: str) -> dict[str, Sample]:
+        found: dict[str, Sample] = {}
+        groups: dict[str, statistics.Group] = {}
+        gold: Array = np.zeros(0)
+        for variant in [name for name, other in self.runs if other == task]:
+            runs = {
+                key: metrics
+                for key, metrics in self.runs[variant, task].items()
+                if metric in metrics["scores"].get(score, {})
+            }
+            if not runs:
+                continue
+            values = [float(metrics["scores"][score][metric]) for metrics in runs.values()]
+            for key, value in zip(runs, values, strict=True):
+                if not np.isfinite(value):
+                    raise UserError(
+                        f"{self.folder(variant, task, key)}: {metric} of {score} is no number; "
+                        "delete the folder and run again"
+                    )
+            own, predictions, keys = self.predictions(variant, task, score)
+            if not len(own) or keys != list(runs):
+                n = min(int(metrics["n"][score]) for metrics in runs.values())
+                limits = statistics.bounds(metric)
+                found[variant] = Sample(tuple(runs), np.asarray(values), None, n, limits)
+                continue
+            group = statistics.Group(tuple(keys), predictions, values)
+            if not len(gold):
+                gold = own
+            if np.array_equal(own, gold):
+                groups[variant] = group
+            elif score == TRAIN:  # a variant may have fewer training rows; no difference is taken
+                found[variant] = self._resample(task, score, metric, own, [group])[0]
+            else:
+                raise UserError(
+                    f"{self.folder(variant, task, keys[0])}: not the same examples as other "
+                    "variants' runs; delete the older of them and run again"
+                )
+        if groups:
+            made = self._resample(task, score, metric, gold, list(groups.values()))
+            found.update(zip(groups, made, strict=True))
+        return found
+
+    def _resample(
+        self, task: str, score: str, metric: str, gold: Array, groups: list[statistics.Group]
+    ) -> list[Sample]:
+        name = f"{task}/{score}"
+        return statistics.samples(metric, gold, groups, examples=name, resamples=self.resamples)
 
     def predictions(self, variant: str, task: str, score: str) -> tuple[Array, Array, list[Key]]:
         """Gold [n], predictions [runs, n] and the runs' seeds of a score's splits.

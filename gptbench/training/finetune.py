@@ -145,6 +145,13 @@ class Scored:
                     ids=batch.ids.to(device.place), last=batch.last.to(device.place)
                 )
                 logits = module.classify(moved)[0].float().cpu()
+                if not logits.isfinite().all():  # argmax would make a class of it
+                    job = module.job
+                    raise UserError(
+                        f"{job.variant} on {task.name}, pre{job.pretrain_seed}-seed{job.seed}: the "
+                        "model's outputs are not finite numbers, so it cannot be scored; lower "
+                        "finetune.lr or lengthen finetune.warmup"
+                    )
                 if not self.scores.size:
                     self.scores = np.zeros((n, logits.shape[1]), np.float32)
                 self.scores[rows] = logits.softmax(-1).numpy()
