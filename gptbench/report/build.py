@@ -7,11 +7,28 @@ from tempfile import TemporaryDirectory
 
 from gptbench.artifacts import Run, unwritable
 from gptbench.errors import UserError
-from gptbench.report import figures, formats, page, reference, scores, studies, tables
+from gptbench.report import (
+    figures,
+    formats,
+    page,
+    reference,
+    scores,
+    studies,
+    tables,
+    uncertainty,
+)
 from gptbench.report.results import Results
 from gptbench.settings import ReportJob
 
-PARTS = ("tables", "figures", "scores.csv", "index.html", "manifest.json")
+PARTS = (
+    "tables",
+    "figures",
+    "scores.csv",
+    "statistics.csv",
+    "differences.csv",
+    "index.html",
+    "manifest.json",
+)
 
 
 def run(job: ReportJob, results: Path) -> None:
@@ -46,13 +63,18 @@ def _write(found: Results, known: reference.Reference, folder: Path) -> None:
     (folder / "scores.csv").write_text(scores.to_csv(rows), "utf-8")
     made = tables.all_tables(found, known)
     added = studies.study_tables(found)
+    stated = uncertainty.collect(found, known)
+    (folder / "statistics.csv").write_text(uncertainty.cells_csv(stated.cells), "utf-8")
+    (folder / "differences.csv").write_text(
+        uncertainty.differences_csv(stated.differences), "utf-8"
+    )
     (folder / "tables").mkdir()
-    for table in [*made, *added]:
+    for table in [*made, *added, stated.averages]:
         for ending, write in formats.FORMATS.items():
             path = folder / "tables" / f"{table.name}.{ending}"
             path.write_text(write(table), "utf-8")
     points = figures.write(found, known, folder / "figures")
-    text = page.render(found, known, made, added, points, folder / "figures")
+    text = page.render(found, known, made, added, stated, points, folder / "figures")
     (folder / "index.html").write_text(text, "utf-8")
 
 

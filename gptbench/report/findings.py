@@ -15,19 +15,22 @@ from gptbench.evaluation.statistics import (
     Sample,
     constant_score,
     difference,
-    holm,
     interval,
 )
 from gptbench.report.reference import Reference
 from gptbench.report.results import Results, figure_score, main_score
 from gptbench.report.scores import average
+from gptbench.report.uncertainty import family
 
 FULL, SCRATCH, LSTM, NONE = "full", "no-pretraining", "lstm", "transfer-0"
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Two variants on one task, and their paired difference."""
+    """Two variants on one task, and their paired difference.
+
+    `p_holm` is None where too few seeds ran for a verdict.
+    """
 
     task: str
     title: str
@@ -35,7 +38,7 @@ class Gain:
     first: Interval
     second: Interval
     change: Interval
-    p_holm: float = 1.0
+    p_holm: float | None = None
 
     @property
     def beyond(self) -> bool:
@@ -117,7 +120,7 @@ def gains(results: Results) -> list[Gain]:
         if (change := difference(pair[0], pair[1])) is not None:
             first, second, gained = interval(pair[0]), interval(pair[1]), interval(change)
             found.append(Gain(task, spec.title, metric, first, second, gained))
-    adjusted = holm([gain.change.p_value for gain in found])
+    adjusted = family([gain.change for gain in found])
     return [replace(gain, p_holm=p) for gain, p in zip(found, adjusted, strict=True)]
 
 

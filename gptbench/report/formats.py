@@ -83,6 +83,7 @@ _TEX = {
     "~": "\\textasciitilde{}",
     "^": "\\textasciicircum{}",
     "±": "$\\pm$",
+    "†": "$\\dagger$",
 }
 
 

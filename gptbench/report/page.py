@@ -16,6 +16,7 @@ from gptbench.report.figures import NAMES, Point
 from gptbench.report.reference import Reference
 from gptbench.report.results import Results, walk_missing
 from gptbench.report.tables import DASH, Table, plus_minus, reservation
+from gptbench.report.uncertainty import Uncertainty
 from gptbench.settings import ModelSettings, TransformerSettings
 
 
@@ -24,6 +25,7 @@ def render(
     reference: Reference,
     tables: Sequence[Table],
     added: Sequence[Table],
+    stated: Uncertainty,
     points: dict[str, list[Point]],
     figures: Path,
 ) -> str:
@@ -41,6 +43,7 @@ def render(
     environment.filters.update(
         pm=_interval,
         num=_number,
+        p_value=lambda p: DASH if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
         span=_duration,
         percent=lambda x: f"{100 * x:.0f} %",
         spark=_spark,
@@ -58,6 +61,7 @@ def render(
         ],
         tables=tables,
         added=added,
+        stated=stated,
         figures={name: _image(figures / f"{name}.svg") for name in NAMES},
         points=points,
         reference=reference,

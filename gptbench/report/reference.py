@@ -154,6 +154,52 @@ class Claims(Settings):
     drops: list[ClaimedDrop]
 
 
+class GlueScore(Column):
+    """A score of the paper's submission to the GLUE server; `title` says which."""
+
+    value: float
+
+
+class GlueAverage(Settings):
+    """A way of averaging: the mean over `parts` of the mean of the scores in each.
+
+    `printed` is the average as it was printed, where it was.
+    """
+
+    key: str
+    title: str
+    how: str
+    parts: list[list[str]]
+    printed: float | None = None
+
+
+class Glue(Settings):
+    """The paper's submission, score by score, and the averages in use."""
+
+    where: str
+    scores: list[GlueScore]
+    averages: list[GlueAverage]
+
+    @model_validator(mode="after")
+    def _parts_are_scores(self) -> Self:
+        known = {score.key for score in self.scores}
+        for average in self.averages:
+            if unknown := sorted({key for part in average.parts for key in part} - known):
+                raise ValueError(f"average {average.key!r}: no score {unknown[0]!r}")
+        return self
+
+    def parts(self, average: GlueAverage) -> list[list[Column]]:
+        """The columns of each part."""
+        by_key = {score.key: score for score in self.scores}
+        return [[by_key[key] for key in part] for part in average.parts]
+
+    def value(self, average: GlueAverage) -> float:
+        """The submission's average, from its scores."""
+        by_key = {score.key: score.value for score in self.scores}
+        each = [sum(by_key[key] for key in part) / len(part) for part in average.parts]
+        return sum(each) / len(each)
+
+
 class PaperSetting(Settings):
     """A setting of the paper: `key` is a path in our config, `where` its source."""
 
@@ -171,6 +217,7 @@ class Reference(Settings):
     figure2: Figure2
     text: list[Stated]
     claims: Claims
+    glue: Glue
     best_of_the_day: list[Best]
     settings: list[PaperSetting]
 

@@ -63,11 +63,12 @@ def to_csv(rows: Sequence[Score]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_text(value) for value in astuple(row)] for row in rows)
+    writer.writerows([number_text(value) for value in astuple(row)] for row in rows)
     return out.getvalue()
 
 
-def _text(value: object) -> str:
+def number_text(value: object) -> str:
+    """A number with at most four decimals, other things as they are, nothing for None."""
     if isinstance(value, float):
         text = f"{value:.4f}".rstrip("0").rstrip(".")
         return "0" if text == "-0" else text
@@ -119,6 +120,15 @@ def study_samples(
         score, metric = main_score(spec), spec.metrics[0]
         if (found := results.sample(variant, task, score, metric)) is not None:
             yield task, score, metric, found
+
+
+def degenerate_runs(results: Results, variant: str, task: str, score: str) -> list[tuple[int, int]]:
+    """The runs of a cell that their own flag calls degenerate on a score (on a part of `a+b`)."""
+    return [
+        key
+        for key, metrics in results.runs.get((variant, task), {}).items()
+        if any(metrics.get("degenerate", {}).get(part, False) for part in score.split("+"))
+    ]
 
 
 def column_sample(

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from gptbench.evaluation.statistics import Sample, difference, interval, mean
 from gptbench.report.results import Results, main_score, study_variants
-from gptbench.report.scores import added_studies, study_samples
-from gptbench.report.tables import DASH, Block, Cell, Row, Table, plus_minus, reservation
+from gptbench.report.scores import added_studies, degenerate_runs, study_samples
+from gptbench.report.tables import (
+    DASH,
+    DEGENERATE_NOTE,
+    Block,
+    Cell,
+    Row,
+    Table,
+    dagger,
+    plus_minus,
+    reservation,
+)
 
 
 def study_tables(results: Results) -> list[Table]:
@@ -46,7 +56,10 @@ def _table(name: str, results: Results) -> Table:
         ["variant", "model", "source"],
         [*(results.job.tasks[t].title for t in tasks), *(["mean"] if len(tasks) > 1 else [])],
         blocks,
-        [f"Scored on {metrics}. Half the 95 % interval beside each number."],
+        [
+            f"Scored on {metrics}. Half the 95 % interval beside each number.",
+            *([DEGENERATE_NOTE] if any("†" in c.text for r in rows for c in r.cells) else []),
+        ],
     )
 
 
@@ -69,6 +82,11 @@ def _row(
             continue
         scored, signed = found[key]
         whole = interval(scored)
-        cells.append(Cell(plus_minus(whole.value, whole.half, signed), whole.value))
+        count = 0
+        for task in tasks if key == "mean" else [key]:
+            score = main_score(results.job.tasks[task])
+            count += len(degenerate_runs(results, variant, task, score))
+        text = plus_minus(whole.value, whole.half, signed)
+        cells.append(Cell(text if signed else dagger(text, count), whole.value))
     spec = results.asked.variants[variant]
     return Row(spec.title, spec.model, "gptbench", cells)

@@ -13,10 +13,14 @@ from dataclasses import dataclass, field, replace
 from gptbench.evaluation.statistics import FEWEST_DF, interval
 from gptbench.report.reference import Column, Reference
 from gptbench.report.results import Results, in_order
-from gptbench.report.scores import column_sample, our_score, table_variants
+from gptbench.report.scores import column_sample, degenerate_runs, our_score, table_variants
 
 DASH = "-"
 BEST, SECOND = "best", "second"
+DEGENERATE_NOTE = (
+    "†k: k of the runs behind the number are degenerate (a constant answer, or no better than the "
+    "majority or chance). They are part of the mean; statistics.csv has the mean without them."
+)
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,11 @@ def plus_minus(value: float, half: float | None, signed: bool = False) -> str:
     return text if half is None else f"{text} ± {half:.1f}"
 
 
+def dagger(text: str, count: int) -> str:
+    """A number marked with how many of the runs behind it are degenerate."""
+    return f"{text} †{count}" if count else text
+
+
 def _our_rows(name: str, results: Results, reference: Reference) -> list[Row]:
     rows = []
     for variant, spec in table_variants(name, results, reference).items():
@@ -163,7 +172,21 @@ def _our_cell(
     if found is None:
         return Cell(DASH)
     whole = interval(found)
-    return Cell(plus_minus(whole.value, whole.half), whole.value)
+    count = _degenerate(results, reference, name, column, variant)
+    return Cell(dagger(plus_minus(whole.value, whole.half), count), whole.value)
+
+
+def _degenerate(
+    results: Results, reference: Reference, name: str, column: Column, variant: str
+) -> int:
+    """How many of a cell's runs are degenerate, of an average's all tasks together."""
+    whole = column.task == "average"
+    columns = reference.tables[name].columns if whole else [column]
+    return sum(
+        len(degenerate_runs(results, variant, part.task, score))
+        for part in columns
+        if (score := our_score(part, results.job.tasks))
+    )
 
 
 def _differences(name: str, results: Results, reference: Reference) -> list[Row]:
@@ -200,6 +223,13 @@ def _notes(name: str, results: Results, reference: Reference, ran: bool) -> Iter
         f"{_list(results.job.config.finetune_seeds)}) ± half the 95 % interval over "
         f"{_given(results)}."
     )
+    flagged = sum(
+        _degenerate(results, reference, name, column, variant)
+        for variant in table_variants(name, results, reference)
+        for column in reference.tables[name].columns
+    )
+    if flagged:
+        yield DEGENERATE_NOTE
     columns = reference.tables[name].columns
     splits = [
         f"{column.title}: {score}"
@@ -216,11 +246,12 @@ def _notes(name: str, results: Results, reference: Reference, ran: bool) -> Iter
 
 def _given(results: Results) -> str:
     config = results.job.config
-    if len(set(config.pretrain_seeds)) > FEWEST_DF:
+    pretrain, finetune = len(set(config.pretrain_seeds)), len(set(config.finetune_seeds))
+    if pretrain > FEWEST_DF:
         return "seeds and examples"
-    if len(set(config.finetune_seeds)) > FEWEST_DF:
+    if pretrain * (finetune - 1) >= FEWEST_DF:
         return "fine-tuning seeds and examples, given the pre-training"
-    return "examples, given these seeds"
+    return "examples, given these seeds: too few for a verdict on a difference"
 
 
 def _list(values: Sequence[int]) -> str:

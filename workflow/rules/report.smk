@@ -11,6 +11,9 @@ rule report:
     output:
         page=f"{ROOT}/report/index.html",
         scores=f"{ROOT}/report/scores.csv",
+        statistics=f"{ROOT}/report/statistics.csv",
+        differences=f"{ROOT}/report/differences.csv",
+        averages=[f"{ROOT}/report/tables/averages.{e}" for e in ("csv", "md", "tex")],
         tables=[
             f"{ROOT}/report/tables/table{n}.{e}" for n in range(1, 6) for e in ("csv", "md", "tex")
         ],
