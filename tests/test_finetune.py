@@ -308,6 +308,13 @@ def test_transfer_starts_from_the_first_blocks(pretrained: Path) -> None:
         assert torch.equal(own[name][rows], source[name][rows]), name
 
 
+def test_outputs_that_are_no_numbers_fail_the_job(pair: Path, tmp_path: Path) -> None:
+    """A diverged model would answer one class to everything: no score, and no metrics file."""
+    with pytest.raises(UserError, match="cannot be scored; lower finetune"):
+        finetune.run(finetune_job(lr=1e30, epochs=1), pair, None, tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
+
+
 def test_mistakes_are_one_line(pair: Path, pretrained: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="give --pretrained"):
         finetune.run(finetune_job(pretrained=True), pair, None, tmp_path)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from gptbench.errors import UserError
 from gptbench.evaluation.metrics import (
     METRICS,
     best_threshold,
@@ -57,6 +58,12 @@ def test_what_cannot_be_scored() -> None:
         score("bleu", GOLD, FOUND)
     with pytest.raises(ValueError, match="cannot be scored"):
         score("accuracy", [], [])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_is_no_number_fails(metric: str) -> None:
+    with pytest.raises(UserError, match="not a finite number"):
+        score(metric, GOLD, [1.0, math.nan, 0.0, 1.0, 0.0, 1.0])
 
 
 def test_chance() -> None:

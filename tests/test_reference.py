@@ -215,3 +215,29 @@ def test_an_unknown_column_is_an_error() -> None:
             {"title": "t", "section": "5", "columns": [],
              "rows": [{"method": "m", "reference": "r", "source": "paper", "values": {"b": 1}}]}
         )  # fmt: skip
+
+
+def test_the_four_averages_of_glue() -> None:
+    """The submission's scores give the averages that are in print, and agree with the tables."""
+    glue = load().glue
+    found = {average.key: glue.value(average) for average in glue.averages}
+    assert found == pytest.approx(
+        {"official": 72.82, "official_without_wnli": 75.24, "table5": 74.65, "bert": 75.13},
+        abs=0.005,
+    )
+    for average in glue.averages:
+        if average.printed is not None:
+            assert found[average.key] == pytest.approx(average.printed, abs=0.0501)
+    printed = {
+        (column.task, column.metric, column.score): row.values[column.key]
+        for table in load().tables.values()
+        for row in table.rows[:]
+        if row.source == "paper" and row.variant == "full"
+        for column in table.columns
+        if column.key in row.values
+    }
+    shared = [s for s in glue.scores if (s.task, s.metric, s.score) in printed]
+    assert len(shared) >= 10
+    for score in shared:
+        if score.key != "qnli_v2":  # the tables have version 1
+            assert score.value == printed[score.task, score.metric, score.score], score.key

@@ -11,14 +11,20 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn import metrics
 
+from benchmarks import coverage
 from gptbench.evaluation.statistics import (
+    Group,
     Sample,
+    cohen_h,
     constant_score,
+    d_z,
     difference,
     holm,
     interval,
     mean,
+    multibootstrap,
     sample,
+    samples,
 )
 
 KEYS = [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -115,6 +121,7 @@ def test_pretraining_seeds_that_happen_to_agree_do_not_hide_the_fine_tuning_seed
     found = interval(made([65, 75, 65, 75], KEYS))
     assert found.error == pytest.approx((50 / 4) ** 0.5)
     assert found.df == 2
+    assert found.given == "given the pre-training seeds"
 
 
 def test_one_run_has_the_examples_interval_given_its_seeds() -> None:
@@ -125,6 +132,82 @@ def test_one_run_has_the_examples_interval_given_its_seeds() -> None:
     assert found.value == 80
     assert found.half == pytest.approx(1.9647 * 1.7889, rel=0.02)
     assert found.given == "given the seeds"
+
+
+def with_examples(values: list[float], sd: float) -> Sample:
+    """Runs, and an examples' part of exactly this standard deviation that all runs share."""
+    noise = np.array([-1.0, 1.0] * 500)
+    noise *= sd / noise.std(ddof=1)
+    keys = tuple((seed, 0) for seed in range(len(values)))
+    resampled = np.array(values)[None] + noise[:, None]
+    return Sample(keys, np.array(values), resampled, 201, (-100.0, 100.0))
+
+
+def test_seeds_and_examples_are_added_in_squares() -> None:
+    """t(2) = 4.3027 and t(200) = 1.9719, each with its own part (Banerjee 1960)."""
+    found = interval(with_examples([1, 3, 5], 1.5))
+    assert found.half == pytest.approx((4.3027**2 * 4 / 3 + 1.9719**2 * 1.5**2) ** 0.5, abs=1e-3)
+    assert found.error == pytest.approx((4 / 3 + 1.5**2) ** 0.5)
+
+
+def test_the_p_value_is_the_level_whose_interval_reaches_0() -> None:
+    scored = with_examples([4, 6, 9, 5], 0.7)
+    p = interval(scored).p_value
+    assert 0 < p < 0.05
+    assert interval(scored, confidence=1 - p).low == pytest.approx(0, abs=1e-6)
+    alone = made([4, 6, 9, 5], [(k, 0) for k in range(4)])
+    assert interval(alone).p_value == pytest.approx(stats.ttest_1samp([4, 6, 9, 5], 0).pvalue)
+    assert interval(made([0, 0, 0], [(k, 0) for k in range(3)])).p_value == 1
+
+
+@pytest.mark.parametrize("tests", [1, 8])
+def test_the_smallest_difference_is_found_four_times_in_five(tests: int) -> None:
+    """Power by simulation with scipy's t-test, five seeds of standard deviation 1."""
+    five = np.array([-1.0, -1, 0, 1, 1])
+    five /= five.std(ddof=1)
+    smallest = interval(made(list(five + 50), [(k, 0) for k in range(5)])).smallest(tests)
+    assert smallest is not None
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(smallest, 1, (20_000, 5))
+    power = np.mean(stats.ttest_1samp(drawn, 0, axis=1).pvalue < 0.05 / tests)
+    assert power == pytest.approx(0.8, abs=4 * (0.8 * 0.2 / 20_000) ** 0.5)
+
+
+def test_effect_sizes_by_hand() -> None:
+    """Differences 1, 2, 3: mean 2, sd 1. Cohen's h of 75 % and 25 %: 2 pi / 3 - pi / 3."""
+    keys = [(k, 0) for k in range(3)]
+    assert d_z(made([1, 2, 3], keys)) == pytest.approx(2)
+    assert d_z(made([1, 1, 2, 2, 3, 3], [(p, k) for p in range(3) for k in range(2)])) == 2
+    assert d_z(made([1, 2], KEYS[:2])) is None
+    assert d_z(made([2, 2, 2], keys)) is None
+    assert cohen_h(75, 25) == pytest.approx(np.pi / 3)
+
+
+def test_the_multibootstrap_resamples_seeds_and_examples() -> None:
+    """Two seeds at 0 and 10: a quarter of the draws has one of them twice."""
+    pair = Sample(((0, 0), (0, 1)), np.array([0.0, 10]), np.tile([0.0, 10], (1000, 1)), 9, (0, 100))
+    assert multibootstrap(pair) == (0, 10)
+    low, high = multibootstrap(with_examples([5, 5, 5], 2)) or (0, 0)
+    assert (low, high) == pytest.approx((3, 7), abs=0.01)
+    assert multibootstrap(made([1, 2, 3], KEYS[:3])) is None
+
+
+def test_variants_share_their_resamples() -> None:
+    gold, said = answers("matthews", np.random.default_rng(3))
+    both = samples(
+        "matthews",
+        gold,
+        [Group(((0, 0),), said[:1]), Group(((1, 0),), said[1:], [12.0])],
+        examples="x",
+        resamples=50,
+    )
+    for index, part in enumerate(both):
+        alone = sample("matthews", gold, said[index], [(index, 0)], examples="x", resamples=50)
+        assert part.keys == alone.keys
+        assert part.resampled is not None
+        assert alone.resampled is not None
+        assert np.array_equal(part.resampled, alone.resampled)
+    assert both[1].values.tolist() == [12]
 
 
 def test_one_run_without_predictions_has_no_interval() -> None:
@@ -187,17 +270,51 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 
 
-@pytest.mark.parametrize(("pretrain", "finetune"), [(5, 1), (5, 2), (1, 5)])
-def test_coverage(pretrain: int, finetune: int) -> None:
-    """About 95 % of the intervals hold the true score, when seeds and examples are drawn anew."""
-    rng = np.random.default_rng(pretrain * 10 + finetune)
-    keys = [(p, k) for p in range(pretrain) for k in range(finetune)]
-    hits, trials, n = 0, 300, 150
-    for trial in range(trials):
-        by_pretraining = rng.normal(0, 0.04 if pretrain > 1 else 0, pretrain)
-        chances = [0.7 + by_pretraining[p] + rng.normal(0, 0.03) for p, _ in keys]
-        hard = rng.normal(0, 0.2, n)
-        said = np.array([rng.random(n) < np.clip(c + hard, 0, 1) for c in chances]).astype(int)
-        scored = sample("accuracy", np.ones(n, int), said, keys, examples=str(trial), resamples=200)
-        hits += interval(scored).includes(69.4)
-    assert 0.90 <= hits / trials <= 0.99
+# Coverage: benchmarks/coverage.py in small; docs/statistics.md has the whole. -----------------
+
+
+@pytest.mark.parametrize("metric", coverage.METRICS)
+def test_the_simulations_truth_is_that_of_many_examples(metric: str) -> None:
+    """The closed forms of the true score, against scikit-learn and scipy on 90,000 examples."""
+    rng = np.random.default_rng(0)
+    skill = coverage.skill_of(metric, np.full((1, 1), coverage.MEAN[metric]))
+    drawn = [coverage.answers(metric, skill, np.zeros((1, 1), bool), rng) for _ in range(300)]
+    gold = np.concatenate([labels for labels, _ in drawn])
+    said = np.concatenate([answer[0, 0] for _, answer in drawn])
+    assert PEERS[metric](gold, said) == pytest.approx(coverage.MEAN[metric], abs=0.012)
+
+
+def within(rate: float, stated: float, number: int) -> float:
+    """How far a rate lies from what is stated, in standard errors of the simulation."""
+    return float((rate - stated) / np.sqrt(stated * (1 - stated) / number))
+
+
+@pytest.mark.parametrize(("size", "ratio"), [(3, 0), (3, 2), (3, 3), (5, 1), (10, 3)])
+def test_coverage_and_false_positives(size: int, ratio: float) -> None:
+    number = 150
+    cells = []
+    for index, metric in enumerate(coverage.METRICS):
+        error = coverage.example_error(metric, np.random.default_rng(index))
+        rng = np.random.default_rng([size, int(ratio), index])
+        cells.append(
+            coverage.run_cell(metric, coverage.seeds(size), (ratio * error, 0), number, rng)
+        )
+    assert all(within(cell.coverage, 0.93, number) > -3 for cell in cells)
+    whole = float(np.mean([cell.coverage for cell in cells]))
+    assert within(whole, 0.95, number * len(cells)) > -3
+    false = float(np.mean([cell.false_positives for cell in cells]))
+    assert within(false, 0.05, number * len(cells)) < 3
+    assert within(float(np.mean(coverage.family_errors(cells))), 0.05, number // 2) < 3
+    boot = float(np.mean([cell.boot_covered for cell in cells]))
+    if (size, ratio) == (3, 3):  # why the plain multi-bootstrap is not the method
+        assert within(boot, 0.95, number * len(cells)) < -3
+
+
+@pytest.mark.parametrize(("pretrain", "finetune"), [(3, 2), (1, 5)])
+def test_coverage_of_two_levels(pretrain: int, finetune: int) -> None:
+    keys = coverage.seeds(pretrain, finetune)
+    spread = (0.02, 0.02) if pretrain > 1 else (0.0, 0.03)
+    rng = np.random.default_rng([pretrain, finetune])
+    cell = coverage.run_cell("accuracy", keys, spread, 300, rng)
+    assert within(cell.coverage, 0.95, 300) > -3
+    assert within(cell.false_positives, 0.05, 300) < 3

@@ -344,7 +344,7 @@ def averages_table(results: Results, reference: Reference) -> Table:
     heads = [f"{variant} (this run, dev)" for variant in kept]
     return Table(
         "averages",
-        "Averages of GLUE, four ways",
+        "GLUE, averaged in four ways",
         ["average", "how", ""],
         ["GPT-1 (paper, test)", *heads],
         [Block("", rows)],
