@@ -93,7 +93,7 @@ def imports(folder: Path) -> set[str]:
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 found.add(node.module.split(".")[0])
-    return found - sys.stdlib_module_names - {"gptbench", "tests", "conftest"}
+    return found - sys.stdlib_module_names - {"gptbench", "tests", "benchmarks", "conftest"}
 
 
 @pytest.mark.parametrize(
