@@ -492,7 +492,7 @@ def test_differences_are_paired_and_corrected_over_the_tasks(three: Path) -> Non
 
 def test_few_seeds_get_intervals_and_no_verdicts(synthetic: Path) -> None:
     rows = read_rows(synthetic, "differences.csv")
-    assert {r["table"] for r in rows} == {"table5", "gains", "figure2_left"}
+    assert {r["table"] for r in rows} == {"table5", "gains", "figure2_left", "figure2_right"}
     for row in rows:
         assert row["verdict"] == "no verdict: too few seeds"
         assert (row["p"], row["p_holm"], row["given"]) == ("", "", "given the seeds")
@@ -501,6 +501,11 @@ def test_few_seeds_get_intervals_and_no_verdicts(synthetic: Path) -> None:
     assert [(r["first"], r["second"]) for r in left] == [
         ("full", f"transfer-{n}") for n in (2, 1, 0)
     ]
+    right = [r for r in rows if r["table"] == "figure2_right"]
+    assert {r["task"] for r in right} == {"sst2", "cola", "race", "dprd"}
+    assert {(r["first"], r["second"]) for r in right} == {
+        ("transformer zero-shot", "lstm zero-shot")
+    }
     html = (synthetic / "report/index.html").read_text("utf-8")
     assert "no verdicts: too few seeds" in html
     assert "too few for a verdict" in (synthetic / "report/tables/table5.md").read_text("utf-8")

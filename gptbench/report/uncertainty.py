@@ -140,7 +140,7 @@ def collect(results: Results, reference: Reference) -> Uncertainty:
 
 
 def found_cells(results: Results, reference: Reference) -> list[Found]:
-    """Every variant on every task of every table and study, in the order of scores.csv."""
+    """Every variant on every task of every table and study, and zero-shot at the end."""
     cells: list[Found] = []
     for table in reference.tables:
         for variant in table_variants(table, results, reference):
@@ -150,6 +150,7 @@ def found_cells(results: Results, reference: Reference) -> list[Found]:
         for split in (figure_score(spec), TRAIN):
             for variant in variants:
                 cells += _cell(results, "figure2_left", variant, task, split, spec.metrics[0])
+    cells += _zero_shot(results)
     for study in [name for name in ("gains",) if name in results.job.config.studies]:
         cells += _study_cells(results, study)
     for study in added_studies(results):
@@ -174,6 +175,17 @@ def _table_cells(
             for key in degenerate_runs(results, variant, part.task, name)
         ]
         yield Found(table, variant, column.task, column.metric, score, sample, flagged)
+
+
+def _zero_shot(results: Results) -> Iterator[Found]:
+    """The zero-shot scores at the end of pre-training: a model is a variant here."""
+    for model, tasks in results.asked.zeroshot.items():
+        for task in tasks:
+            for last in results.zero_points(model, task)[-1:]:
+                variant = f"{model} zero-shot"
+                yield Found(
+                    "figure2_right", variant, task, last.metric, last.split, last.sample, []
+                )
 
 
 def _study_cells(results: Results, study: str) -> Iterator[Found]:
