@@ -208,8 +208,9 @@ def _digest(task: TaskSpec, split: str, root: Path) -> str:
 
 def _warnings(task: TaskSpec, split: str, found: SplitCheck) -> Iterator[str]:
     where = f"{task.name} {split}"
-    if found.official is not None and found.found - found.unlabelled != found.official:
-        yield f"{where}: {found.found:,} rows, the published split has {found.official:,}"
+    rows = found.found - found.unlabelled
+    if found.official is not None and rows != found.official:
+        yield f"{where}: {rows:,} labelled rows, the published split has {found.official:,}"
     if found.skipped:
         yield f"{where}: {found.skipped:,} malformed rows skipped"
     for label, share in published_shares(task.name, split).items():

@@ -140,7 +140,8 @@ def cost(manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
         stage["memory"] = max(stage["memory"], int(manifest.get("peak_memory_mb", 0)))
         if "started" in manifest:
             spans.append((float(manifest["started"]), float(manifest["started"]) + seconds))
-    order = "world gates tokenizer corpus encode contamination pretrain import finetune zeroshot".split()
+    order = "world gates tokenizer corpus encode contamination pretrain import".split()
+    order += ["finetune", "zeroshot"]
     names = sorted(stages, key=lambda name: (order.index(name) if name in order else 99, name))
     return {
         "stages": [{"stage": name, **stages[name]} for name in names],
