@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptbench import cli
@@ -178,6 +178,7 @@ TEXT = st.text("ab ", max_size=40)
 SHAPES = {"single": 1, "pair": 2, "similarity": 2, "choice": 4}
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_cut_shares_are_those_of_the_inputs(drawn: st.DataObject) -> None:
     tokenizer = Tokenizer(
@@ -203,6 +204,7 @@ def test_the_longest_text_is_counted_in_tokens(data: Path, vocabulary: Path) -> 
 # Repeats and encoding. -----------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_normalising_twice_changes_nothing(text: str) -> None:
     once = normalised(text)
@@ -210,6 +212,7 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
     assert not re.search(r"\s\s|^\s|\s$", once)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "A ", "b", "c"])), st.lists(st.sampled_from(["a", "B", "d"])))
 def test_repeats_against_plain_counting(train: list[str], dev: list[str]) -> None:
     def parsed(texts: list[str]) -> Parsed:

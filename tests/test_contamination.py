@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptbench.data import contamination
@@ -76,21 +76,25 @@ WORLD = st.text(
 )
 
 
+@settings(deadline=None)
 @given(WORLD)
 def test_words_are_those_of_the_plain_way(text: str) -> None:
     assert words(text) == plain_words(text)
 
 
+@settings(deadline=None)
 @given(WORLD)
 def test_words_of_words_are_the_same(text: str) -> None:
     assert words(" ".join(words(text))) == words(text)
 
 
+@settings(deadline=None)
 @given(WORLD, WORLD)
 def test_a_line_break_divides(one: str, two: str) -> None:
     assert words(f"{one}\n{two}") == words(one) + words(two)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("abcXYZ09", min_size=1)), st.sampled_from([" ", ", ", " -- ", "\n\n", "_"]))
 def test_marks_and_case_do_not_matter(parts: list[str], between: str) -> None:
     assert words(between.join(parts).upper()) == [part.lower() for part in parts]
@@ -101,6 +105,7 @@ def test_marks_and_case_do_not_matter(parts: list[str], between: str) -> None:
 SPOKEN = st.lists(st.sampled_from(["a", "b", "A.", "it's", "\n"]), max_size=14).map(" ".join)
 
 
+@settings(deadline=None)
 @given(
     st.lists(SPOKEN, min_size=1, max_size=5),
     st.lists(SPOKEN, min_size=1, max_size=3),
