@@ -261,7 +261,7 @@ def where_to_get(check: TaskCheck) -> str:
 
 
 def table(checks: Sequence[TaskCheck]) -> str:
-    """Three tables at most 110 columns wide: rows, tokens (if they were counted), labels."""
+    """Three tables at most 120 columns wide for the known sets: rows, tokens (if they were counted), labels."""
     rows = [(f"{c.name} {split}", s, c, split) for c in checks for split, s in c.splits.items()]
     if not rows:
         return "no data sets found"
@@ -299,7 +299,7 @@ def table(checks: Sequence[TaskCheck]) -> str:
     for name, s, c, split in rows:
         known = published_shares(c.name, split)
         shown = (
-            f"{label} {100 * count / s.labelled:.1f} %"
+            f"{label} {100 * count / s.labelled:.1f}%"
             + (f" ({100 * known[label]:.1f})" if label in known else "")
             for label, count in s.labels.items()
         )

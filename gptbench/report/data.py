@@ -147,7 +147,7 @@ def _notes(results: Results, names: list[str]) -> Iterator[str]:
         )
         yield (
             f"QNLI: {which}. The paper's 88.1 is on version 1, which is no longer given out; on "
-            "version 2 the same model has 87.4 (test)."
+            "version 2 the same model has 87.4 on test (Devlin et al. 2019)."
         )
     if found.get("mrpc", {}).get("dev") == MSR_TEST:
         yield "MRPC: the split `dev` is Microsoft's labelled test set (1,725 rows)."
