@@ -261,7 +261,7 @@ def where_to_get(check: TaskCheck) -> str:
 
 
 def table(checks: Sequence[TaskCheck]) -> str:
-    """Three tables at most 120 columns wide for the known sets: rows, tokens (if they were counted), labels."""
+    """Three tables, within 120 columns: rows, tokens (if they were counted), labels."""
     rows = [(f"{c.name} {split}", s, c, split) for c in checks for split, s in c.splits.items()]
     if not rows:
         return "no data sets found"

@@ -7,8 +7,8 @@ if plan.pretrains:
             books=book_files(),
             files=sorted({path for task in plan.task_names() for path in task_files(task)}),
         output:
-            f"{ROOT}/contamination.json",
-            f"{ROOT}/contamination/manifest.json",
+            found=f"{ROOT}/contamination.json",
+            manifest=f"{ROOT}/contamination/manifest.json",
         log:
             f"{ROOT}/logs/contamination.log",
         conda:
@@ -17,7 +17,7 @@ if plan.pretrains:
         params:
             settings=lambda wildcards: plan.contamination_job().to_json(),
             books=lambda wildcards, input: os.path.commonpath(input.books),
-            data=DATA,
+            data=lambda wildcards: DATA,
         shell:
             "gptbench --log {log:q} contamination --settings {params.settings:q}"
-            " --books {params.books:q} --data {params.data:q} --out {output[0]:q}"
+            " --books {params.books:q} --data {params.data:q} --out {output.found:q}"
