@@ -25,6 +25,8 @@ STAGES = {
     "tokenizer": ("tokenizer", "byte-pair encoding: train, import, encode, decode"),
     "corpus": ("stages", "books to token shards"),
     "encode": ("stages", "one data set to token ids"),
+    "contamination": ("contamination", "how much of the scored texts stands in the books"),
+    "data": ("data", "data sets: check"),
     "pretrain": ("stages", "pre-train one model (L1)"),
     "finetune": ("stages", "fine-tune and score one run (L3)"),
     "zeroshot": ("stages", "score the checkpoints of a model without fine-tuning"),

@@ -16,6 +16,7 @@ from gptbench.errors import UserError
 from gptbench.models.archive import HOME, weight_files
 from gptbench.settings import (
     Config,
+    ContaminationJob,
     CorpusJob,
     EncodeJob,
     Experiments,
@@ -184,8 +185,12 @@ class Plan:
     @property
     def reads_books(self) -> bool:
         """Whether anything is learnt from books."""
-        trained = {model for model, _ in self.pretrained()} - set(self.imported())
-        return bool(trained) or not self.tokenizer_files()
+        return self.pretrains or not self.tokenizer_files()
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether a model is pre-trained here; imported weights come from books unknown."""
+        return bool({model for model, _ in self.pretrained()} - set(self.imported()))
 
     def check_data(self) -> None:
         """Raise `UserError` for the first file of real data or of imports that is missing."""
@@ -276,6 +281,15 @@ class Plan:
             zeroshot=zeroshot,
             zeroshot_rows=limits.zeroshot if zeroshot else None,
         )
+
+    def contamination_job(self) -> ContaminationJob:
+        """Look for the scored texts in the books; captions and homes do not matter."""
+        plain: dict[str, Any] = {"home": "", "official": {}, "paper_split": ""}
+        tasks = [
+            self.tasks[name].model_copy(update={**plain, "title": name})
+            for name in self.task_names()
+        ]
+        return ContaminationJob(tasks=tasks, workers=self.config.corpus.workers)
 
     def pretrain_job(self, model: str, seed: int) -> PretrainJob:
         """Pre-train one model with one seed."""

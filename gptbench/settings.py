@@ -441,6 +441,13 @@ class EncodeJob(Settings):
     zeroshot_rows: int | None
 
 
+class ContaminationJob(Settings):
+    """Look for the scored texts of the tasks in the training books."""
+
+    tasks: list[TaskSpec]
+    workers: Positive
+
+
 class PretrainJob(Settings):
     model: str
     backbone: Backbone

@@ -32,13 +32,14 @@ from typing import Any
 from gptbench import lock
 
 SOCKET = "GPTBENCH_WORKER"
-WARM = ("encode", "pretrain", "finetune", "zeroshot", "corpus", "tokenizer")
+WARM = ("encode", "pretrain", "finetune", "zeroshot", "corpus", "tokenizer", "contamination")
 PRELOAD = (
     "pytorch_lightning",
     "pyarrow.parquet",
     "sklearn.metrics",
     "scipy.stats",
     "gptbench.data.inputs",
+    "gptbench.data.contamination",
     "gptbench.data.corpus",
     "gptbench.data.tokenizer",
     "gptbench.training.pretrain",

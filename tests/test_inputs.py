@@ -330,6 +330,8 @@ def test_facts(folder: Path) -> None:
     assert facts["tokens"]["train"] == 22
     assert facts["mean_tokens"] == 5.5
     assert facts["truncated"] == {"train": 0.0, "dev": 0.0}
+    assert facts["duplicates"] == facts["empty"] == {"train": 0, "dev": 0}
+    assert facts["overlap"] == {"train": 0, "dev": 2}  # the same file twice
     assert (facts["name"], facts["version"]) == ("mrpc", 1)
     assert len(facts["digest"]["train"]) == 64
 

@@ -37,6 +37,8 @@ def test_the_whole_paper_comes_out(finished_project: Project) -> None:
     for side in ("left", "right"):
         assert (report / "figures" / f"figure2_{side}.svg").stat().st_size > 1000
         assert (report / "figures" / f"figure2_{side}.png").read_bytes()[:4] == b"\x89PNG"
+    overlap = json.loads((finished_project.results / "contamination.json").read_text())
+    assert (overlap["books"], set(overlap["tasks"]) >= {"mnli", "race", "dprd"}) == (4, True)
     page = (report / "index.html").read_text()
     assert "SYNTHETIC" in page
     assert 'src="http' not in page, "the page is self-contained"

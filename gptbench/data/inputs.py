@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import numpy as np
 from gptbench.artifacts import MANIFEST, Run, file_digest, write_json
 from gptbench.data.encoded import EXAMPLES, ZEROSHOT, Encoded, EncodedTask
 from gptbench.data.formats import split_source
+from gptbench.data.repeats import repeats
 from gptbench.data.tasks import Example, Parsed, files_of, load_split
 from gptbench.data.tokenizer import Tokenizer
 from gptbench.errors import UserError
@@ -245,6 +246,7 @@ def encode_task(
     tuned = task.kind != "pronoun resolution"
     facts = _Facts(task, root)
     parsed = {split: load_split(task, split, root) for split in task.files}
+    again = repeats(task, parsed)
     splits: dict[str, Encoded] = {}
     for split, part in parsed.items():
         rows = job.limits.train if split == task.train else job.limits.eval
@@ -252,7 +254,7 @@ def encode_task(
         encoded, cut = _encode_fine_tuning(job, examples, tokenizer)
         if tuned:
             splits[split] = encoded
-        facts.add(split, part, examples, encoded, cut)
+        facts.add(split, part, examples, encoded, cut, again[split])
     zero: dict[str, Encoded] = {}
     for split in _zero_shot_splits(task) if job.zeroshot else []:
         name = f"{task.name}/{split}/zeroshot"
@@ -271,6 +273,13 @@ def _zero_shot_splits(task: TaskSpec) -> list[str]:
     return [task.train, *scored] if task.name == "cola" else scored
 
 
+def label_counts(task: TaskSpec, examples: Sequence[Example]) -> dict[str, int]:
+    """How many of each class or right answer; of a regression, of each rounded value."""
+    names = task.labels
+    counted = Counter(round(example.label) for example in examples)
+    return {names[i] if names else str(i): counted[i] for i in sorted(counted)}
+
+
 class _Facts:
     """`facts.json` of a task: what was found, what is used, what was cut."""
 
@@ -287,26 +296,22 @@ class _Facts:
         examples: Sequence[Example],
         encoded: Encoded,
         cut: float,
+        again: Mapping[str, int],
     ) -> None:
-        """The facts of one split."""
+        """The facts of one split; `again` is what `repeats` found in all its rows."""
         self._splits[split] = {
             "digest": file_digest(self._root / split_source(self._task.files[split])[0]),
             "rows": len(examples),
             "rows_found": parsed.found,
-            "labels": self._labels(examples),
+            "labels": label_counts(self._task, examples),
             "tokens": len(encoded.tokens),
             "truncated": round(cut, 6),
             "unlabelled": parsed.unlabelled,
             "skipped": parsed.skipped,
+            **again,
         }
         if split == self._task.train:
             self._mean = float(np.diff(encoded.offsets).mean())
-
-    def _labels(self, examples: Sequence[Example]) -> dict[str, int]:
-        """How many of each class or right answer; of a regression, of each rounded value."""
-        names = self._task.labels
-        counted = Counter(round(example.label) for example in examples)
-        return {names[i] if names else str(i): counted[i] for i in sorted(counted)}
 
     def all(self) -> dict[str, Any]:
         """Facts by name, then by split; `mean_tokens` is a training sequence's mean length."""

@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gptbench.data import bpe_example
-from gptbench.report import findings
+from gptbench.report import data, findings
 from gptbench.report.figures import NAMES, Point
 from gptbench.report.reference import Reference
 from gptbench.report.results import Results, walk_missing
@@ -74,6 +74,7 @@ def render(
         gates=findings.gates(results.root),
         pretraining=list(findings.pretraining(results)),
         bpe=_bpe(),
+        data=data.section(results, reference),
         missing=list(walk_missing(results.missing)),
         runs=_run_counts(results),
         cost=cost(results.manifests),
@@ -143,7 +144,8 @@ def cost(manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
         stage["memory"] = max(stage["memory"], int(manifest.get("peak_memory_mb", 0)))
         if "started" in manifest:
             spans.append((float(manifest["started"]), float(manifest["started"]) + seconds))
-    order = "world gates tokenizer corpus encode pretrain import finetune zeroshot".split()
+    order = "world gates tokenizer corpus encode contamination pretrain import".split()
+    order += ["finetune", "zeroshot"]
     names = sorted(stages, key=lambda name: (order.index(name) if name in order else 99, name))
     return {
         "stages": [{"stage": name, **stages[name]} for name in names],

@@ -20,6 +20,7 @@ PATTERNS = (
     ("tokenizer", "tokenizer/manifest.json"),
     ("corpus", "corpus/manifest.json"),
     ("encode", "tasks/*/manifest.json"),
+    ("contamination", "contamination/manifest.json"),
     ("pretrain", "pretrain/*/seed*/manifest.json"),
     ("finetune", "finetune/*/*/pre*-seed*/manifest.json"),
     ("zeroshot", "zeroshot/*/seed*/manifest.json"),

@@ -7,6 +7,7 @@ rule report:
         zeroshot=zeroshot_outputs(),
         facts=[f"{ROOT}/tasks/{task}/facts.json" for task in plan.task_names()],
         pretrain=[f"{ROOT}/pretrain/{m}/seed{p}/metrics.json" for m, p in plan.pretrained()],
+        contamination=[f"{ROOT}/contamination.json"] if plan.pretrains else [],
         gates=[f"{ROOT}/world-gates.json"] if plan.config.synthetic else [],
     output:
         page=f"{ROOT}/report/index.html",

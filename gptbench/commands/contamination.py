@@ -1,0 +1,21 @@
+"""Overlap of the books with the scored texts: `gptbench contamination`."""
+
+from __future__ import annotations
+
+import argparse
+
+from gptbench.commands.common import Arguments, job_arguments, job_settings
+
+
+def add_contamination(parser: argparse.ArgumentParser) -> None:
+    """`gptbench contamination`."""
+    job_arguments(parser, "books", "data", "out")
+
+    def run(args: Arguments) -> None:
+        from gptbench.data import contamination
+        from gptbench.settings import ContaminationJob
+
+        job = job_settings(ContaminationJob, args.settings)
+        contamination.run(job, args.books, args.data, args.out)
+
+    parser.set_defaults(run=run)

@@ -1,0 +1,23 @@
+# How much of the scored texts stands in the books that are pre-trained on.
+
+if plan.pretrains:
+
+    rule contamination:
+        input:
+            books=book_files(),
+            files=sorted({path for task in plan.task_names() for path in task_files(task)}),
+        output:
+            found=f"{ROOT}/contamination.json",
+            manifest=f"{ROOT}/contamination/manifest.json",
+        log:
+            f"{ROOT}/logs/contamination.log",
+        conda:
+            "../../environment.yml"
+        threads: plan.config.corpus.workers
+        params:
+            settings=lambda wildcards: plan.contamination_job().to_json(),
+            books=lambda wildcards, input: os.path.commonpath(input.books),
+            data=lambda wildcards: DATA,
+        shell:
+            "gptbench --log {log:q} contamination --settings {params.settings:q}"
+            " --books {params.books:q} --data {params.data:q} --out {output.found:q}"
