@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from gptbench.data.formats import ANSWER_LETTERS, Row, parse, split_source
+from gptbench.data.archives import is_archive, kind, locate
+from gptbench.data.formats import ANSWER_LETTERS, Row, parse, shown, split_source
 from gptbench.errors import UserError
 from gptbench.settings import TaskSpec
 
 # How the released code halves the validation stories of Story Cloze.
 STORIES, STORIES_HELD_OUT, STORIES_SEED = 1871, 374, 3535999445
+# A file that comes without splits (Quora's) is cut once and for all by this seed.
+HELD_OUT_SHARE, SPLIT_SEED = 0.1, 20180611
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,194 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Unlabelled:
+    """A row to predict: its texts as in `Example`, its id in the file, its number from 0."""
+
+    texts: tuple[str, ...]
+    id: str
+    index: int
+
+
+@dataclass(frozen=True)
 class Parsed:
-    """The examples of a split, the rows its files hold, and how many of them are left out."""
+    """The examples of a split, the rows its files hold, and how many of them are left out.
+
+    `repeated_ids` counts rows whose id an earlier row of the split has: they are used, as
+    training does not look at ids, but a file joined from two shows so.
+    """
 
     examples: list[Example]
     found: int
     unlabelled: int
     skipped: int
+    repeated_ids: int = 0
+
+
+# Where a data set's files are. ---------------------------------------------------------------
+
+
+def settle(task: TaskSpec, root: Path) -> TaskSpec:
+    """The task with the one layout whose files are all below `root`, and where each is.
+
+    The result has that layout's parser, columns and files and no other layouts; each entry of
+    `files` names a real file (`glue/MNLI.zip:MNLI/train.tsv`). Files without labels that are not
+    there are left out. Raises `UserError` in one line: the missing files of the layout that is
+    partly there, or all the places that were looked at.
+    """
+    found = [_settled(task, name, root) for name in _order(task)]
+    for settled, missing in found:
+        if not missing:
+            return settled
+    settled, missing = max(found, key=lambda each: len(each[0].files) - len(each[1]))
+    if len(missing) < len(settled.files):
+        raise UserError(_missing(task, root, list(missing.values())))
+    raise UserError(_nowhere(task, root))
+
+
+def settled_or_first(task: TaskSpec, root: Path | None) -> TaskSpec:
+    """As `settle`; the task's own layout where no data is there (yet), or where `root` is None."""
+    if root is not None:
+        for name in _order(task):
+            settled, missing = _settled(task, name, root)
+            if not missing:
+                return settled
+    return plain(task)
+
+
+def plain(task: TaskSpec) -> TaskSpec:
+    """A task with its own layout alone, of labelled files."""
+    return task.model_copy(
+        update={
+            "layouts": {},
+            "layout": None,
+            "archives": [],
+            "unlabelled": {},
+            "unlabelled_columns": {},
+        }
+    )
+
+
+def _order(task: TaskSpec) -> list[str]:
+    """The names of the layouts in the order in which they are tried."""
+    if task.layout is not None:
+        return [task.layout]
+    before = [name for name, layout in task.layouts.items() if layout.before]
+    return [*before, "default", *(name for name in task.layouts if name not in before)]
+
+
+def _laid_out(task: TaskSpec, name: str) -> TaskSpec:
+    """The task as the layout `name` has it, its files as the configuration names them."""
+    base = task.model_copy(update={"layouts": {}, "layout": None})
+    if name == "default":
+        return base
+    layout = task.layouts[name]
+    changes = {key: getattr(layout, key) for key in type(layout).model_fields if key != "before"}
+    return base.model_copy(
+        update={key: value for key, value in changes.items() if value is not None}
+    )
+
+
+def _settled(task: TaskSpec, name: str, root: Path) -> tuple[TaskSpec, dict[str, str]]:
+    """The task in one layout, with the files where they are; and those missing, by split."""
+    spec = _laid_out(task, name)
+    found = {split: locate(root, source, spec.archives) for split, source in spec.files.items()}
+    hidden = {s: locate(root, source, spec.archives) for s, source in spec.unlabelled.items()}
+    there = {split: found[split] or source for split, source in spec.files.items()}
+    settled = spec.model_copy(
+        update={
+            "files": there,
+            "archives": [],
+            "unlabelled": {split: source for split, source in hidden.items() if source},
+        }
+    )
+    return settled, {split: there[split] for split in there if found[split] is None}
+
+
+def _for_split(task: TaskSpec, split: str, root: Path) -> TaskSpec:
+    """The task settled as far as one split needs it.
+
+    Where no layout is whole, the one that is there for the most part is read, so that all splits
+    come from the same one.
+    """
+    found = [_settled(task, name, root) for name in _order(task)]
+    settled, missing = next(
+        (each for each in found if not each[1]),
+        max(found, key=lambda each: len(each[0].files) - len(each[1])),
+    )
+    if split in settled.unlabelled or split not in {**settled.files, **task.unlabelled}:
+        return settled
+    if split not in settled.files:
+        raise UserError(_missing(task, root, [task.unlabelled[split]]))
+    if split in missing:
+        partly = len(missing) < len(settled.files)
+        raise UserError(_missing(task, root, [missing[split]]) if partly else _nowhere(task, root))
+    return settled
+
+
+def _missing(task: TaskSpec, root: Path, names: list[str]) -> str:
+    """What is told where a layout is partly there."""
+    first = dict.fromkeys(names)
+    faults = [f"{name} ({_fault(root, name)})" for name in first]
+    return (
+        f"{task.title}: missing {', '.join(faults)}; looked in {root.resolve()};"
+        f" get the data set from {task.home} and put it there, as it is or unpacked"
+    )
+
+
+def _fault(root: Path, source: str) -> str:
+    name, inside = split_source(source)
+    path = root / name
+    if not inside or is_archive(name) or kind(path) != "folder":
+        return kind(path)
+    return next(
+        (f"{part}: {kind(path / part)}" for part in inside if kind(path / part) != "file"), "there"
+    )
+
+
+def _nowhere(task: TaskSpec, root: Path) -> str:
+    """What is told where nothing of any layout is there: all places, and where to get the set."""
+    specs = [(name, _laid_out(task, name)) for name in _order(task)]
+    places = [
+        (f"{name}: " if len(specs) > 1 else "") + ", ".join(dict.fromkeys(spec.files.values()))
+        for name, spec in specs
+    ]
+    archives = list(dict.fromkeys(name for _, spec in specs for name in spec.archives))
+    odd = {
+        f"{source} is a {kind(root / source)}"
+        for _, spec in specs
+        for source in spec.files.values()
+        if kind(root / source) not in ("no such file", "file")
+    }
+    return (
+        f"{task.title}: none of its files is in {root.resolve()}; looked for {'; '.join(places)}"
+        + (f"; each also as .gz or in {' or '.join(archives)}" if archives else "")
+        + (f"; {', '.join(sorted(odd))}" if odd else "")
+        + f"; get the data set from {task.home} and put it there, as it is or unpacked"
+    )
+
+
+def files_of(task: TaskSpec, root: Path) -> list[Path]:
+    """The files of a task below `root` that exist, each once, in the order of its splits.
+
+    An archive is one file, and so are the folders that a layout reads as a whole.
+    """
+    settled = settled_or_first(task, root)
+    return [path for path in source_paths(settled, root) if path.exists()]
+
+
+def source_paths(task: TaskSpec, root: Path) -> list[Path]:
+    """The files and folders that the entries of `files` of a settled task are read from."""
+    paths: dict[Path, None] = {}
+    for source in task.files.values():
+        name, inside = split_source(source)
+        parts = (
+            [root / name] if is_archive(name) or not inside else [root / name / p for p in inside]
+        )
+        paths |= dict.fromkeys(parts)
+    return list(paths)
+
+
+# Examples. -----------------------------------------------------------------------------------
 
 
 def load_examples(task: TaskSpec, split: str, root: Path) -> list[Example]:
@@ -48,23 +232,65 @@ def load_examples(task: TaskSpec, split: str, root: Path) -> list[Example]:
 def load_split(task: TaskSpec, split: str, root: Path) -> Parsed:
     """As `load_examples`, with the numbers of rows found and left out.
 
-    Where two splits of Story Cloze name the same file, they are its 80 % and 20 % as in the
-    released code; `found` is then the part's size.
+    Where two splits name the same file, they are parts of it: of Story Cloze its 80 % and 20 % as
+    in the released code, else 90 % and 10 % by a fixed seed; `found` is then the part's size. A
+    split of `unlabelled` has no examples, and as many unlabelled rows as it holds.
     """
+    task = _for_split(task, split, root)
     rows = parse(task, split, root)
+    if split in task.unlabelled:
+        return Parsed([], rows.found, rows.found, rows.skipped, rows.repeated_ids)
     examples = [_example(task, row) for row in rows.rows]
     _same_number_of_answers(task, rows.rows)
     found = rows.found
-    if task.parser == "story_cloze" and _shares_file(task, split):
-        examples = halve(examples)[0 if split == task.train else 1]
+    if _shares_file(task, split):
+        cut = halve if task.parser == "story_cloze" else hold_out
+        examples = cut(examples)[0 if split == task.train else 1]
         found = len(examples)
     if not examples:
         raise UserError(f"{task.title}: split `{split}` has no labelled rows in {root.resolve()}")
-    return Parsed(examples, found, rows.unlabelled, rows.skipped)
+    return Parsed(examples, found, rows.unlabelled, rows.skipped, rows.repeated_ids)
+
+
+def load_texts(task: TaskSpec, split: str, root: Path) -> list[Unlabelled]:
+    """The rows of a split without labels, to be predicted: a hidden test set's, or any split's.
+
+    All rows come back, in the file's order; of a split with labels they are not looked at. Raises
+    `UserError` with file, line and mend, also where two rows have the same id, since a prediction
+    could not be told which it is for.
+    """
+    task = _for_split(task, split, root)
+    if split in task.files:
+        task = task.model_copy(update={"unlabelled": {split: task.files[split]}})
+    seen: dict[str, str] = {}
+    rows = parse(task, split, root).rows
+    _same_number_of_answers(task, rows)
+    for row in rows:
+        if row.id and row.id in seen:
+            raise UserError(f"{row.where}: the id `{shown(row.id)}` stands at {seen[row.id]} too")
+        seen[row.id] = row.where
+    if not rows:
+        raise UserError(f"{task.title}: split `{split}` has no rows in {root.resolve()}")
+    return [Unlabelled(row.texts, row.id or str(row.number), row.number) for row in rows]
 
 
 def _shares_file(task: TaskSpec, split: str) -> bool:
     return any(source == task.files[split] for name, source in task.files.items() if name != split)
+
+
+def hold_out(examples: list[Example]) -> tuple[list[Example], list[Example]]:
+    """The examples of a file without splits, and a tenth of them drawn by a fixed seed.
+
+    Both keep the file's order. For Quora's file this is not GLUE's split, which is not published
+    as row numbers: scores on it compare with each other only.
+    """
+    n = len(examples)
+    order = np.random.RandomState(SPLIT_SEED).permutation(n)
+    held = set(order[: math.ceil(n * HELD_OUT_SHARE)].tolist())
+    parts: tuple[list[Example], list[Example]] = ([], [])
+    for i, example in enumerate(examples):
+        parts[i in held].append(example)
+    return parts
 
 
 def halve(examples: list[Example]) -> tuple[list[Example], list[Example]]:
@@ -90,14 +316,14 @@ def _label(task: TaskSpec, row: Row) -> int | float:
         answers = len(row.texts) - 2
         if not row.label.isdecimal() or int(row.label) >= answers:
             letters = ", ".join(ANSWER_LETTERS[:answers])
-            raise UserError(f"{row.where}: answer `{row.label}`, one of {letters} expected")
+            raise UserError(f"{row.where}: answer `{shown(row.label)}`, one of {letters} expected")
         return int(row.label)
     if task.labels is not None:
-        if row.label not in task.labels:
-            raise UserError(
-                f"{row.where}: label `{row.label}`, one of {', '.join(task.labels)} expected"
-            )
-        return task.labels.index(row.label)
+        label = task.labels_map.get(row.label, row.label)
+        if label not in task.labels:
+            known = ", ".join(dict.fromkeys([*task.labels_map, *task.labels]))
+            raise UserError(f"{row.where}: label `{shown(row.label)}`, one of {known} expected")
+        return task.labels.index(label)
     return _value(task, row)
 
 
@@ -111,7 +337,7 @@ def _value(task: TaskSpec, row: Row) -> float:
         value = math.nan
     if not low <= value <= high:
         raise UserError(
-            f"{row.where}: score `{row.label}`, a number from {low:g} to {high:g} expected"
+            f"{row.where}: score `{shown(row.label)}`, a number from {low:g} to {high:g} expected"
         )
     return value
 
@@ -125,9 +351,3 @@ def _same_number_of_answers(task: TaskSpec, rows: list[Row]) -> None:
                 f"{row.where}: {len(row.texts) - 2} answers, {len(rows[0].texts) - 2} expected"
                 " as in the rows before"
             )
-
-
-def files_of(task: TaskSpec, root: Path) -> list[Path]:
-    """The files of a task below `root` that exist, each once, in the order of its splits."""
-    paths = dict.fromkeys(root / split_source(source)[0] for source in task.files.values())
-    return [path for path in paths if path.is_file()]
