@@ -382,7 +382,7 @@ def _deep(base: Any, over: Any) -> Any:
     return base | {key: _deep(base.get(key), value) for key, value in over.items()}
 
 
-Parser = Literal["tsv", "tsv_quoted", "csv", "jsonl", "race", "story_cloze", "dprd"]
+Parser = Literal["tsv", "tsv_quoted", "jsonl", "race", "story_cloze", "dprd"]
 
 
 class Layout(Settings):
@@ -392,18 +392,23 @@ class Layout(Settings):
     is files (or folders, of RACE) inside a folder or archive, one after the other. Any file may
     also be there as `.gz`, or inside one of `archives`, in the file's folder or one above it.
     `columns` are header names, JSON keys, or column numbers where the file has no header;
-    `ragged` allows rows of unequal length. `labels_map` gives a label of the files the name that
-    it has in the task's `labels`. `unlabelled` names files without labels, to predict for a
+    `ragged` allows rows of unequal length. `label_map` gives a label of the files the name that
+    it has in the task's `labels`. `split` are shares of one file that several splits name, drawn
+    with `split_seed`. `unlabelled` names files without labels, to predict for a
     submission, and `unlabelled_columns` their columns where they differ. `before` puts a layout
     before the task's own. `scored`, `official` and `paper_split` replace the task's.
     """
 
-    later = frozenset({"labels_map", "ragged", "archives", "unlabelled", "unlabelled_columns"})
+    later = frozenset(
+        "label_map split split_seed ragged archives unlabelled unlabelled_columns".split()
+    )
 
     parser: Parser
     columns: dict[str, str | int] = {}
     files: dict[str, str]
-    labels_map: dict[str, str] = {}
+    label_map: dict[str, str] = {}
+    split: dict[str, Rate] = {}
+    split_seed: Natural = 0
     ragged: bool = False
     archives: list[str] = []
     unlabelled: dict[str, str] = {}

@@ -120,7 +120,7 @@ def _text_keys(task: TaskSpec, labelled: bool) -> list[str]:
     return keys
 
 
-# Columns: tabs or commas, with and without quotes. -------------------------------------------
+# Tab-separated values, with and without quotes. -----------------------------------------------
 
 Cells = Iterator[tuple[int, list[str]]]
 
@@ -136,13 +136,8 @@ def _tsv_quoted(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) ->
     _columns(rows, _csv_cells(lines, where, "\t", strict=False), where, task)
 
 
-def _csv(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) -> None:
-    """Comma-separated values with quotes (RFC 4180)."""
-    _columns(rows, _csv_cells(lines, where, ",", strict=True), where, task)
-
-
 def _csv_cells(lines: Iterable[str], where: str, delimiter: str, strict: bool) -> Cells:
-    """The rows of a quoted file, with the number of the line that each ends in."""
+    """The rows of a quoted file (RFC 4180), with the number of the line that each ends in."""
     reader = csv.reader(lines, delimiter=delimiter, strict=strict)
     while True:
         try:
@@ -433,7 +428,6 @@ def _add_block(rows: Rows, block: list[str], where: str) -> None:
 PARSERS: dict[str, Callable[[Rows, Iterable[str], str, TaskSpec], None]] = {
     "tsv": _tsv,
     "tsv_quoted": _tsv_quoted,
-    "csv": _csv,
     "jsonl": _jsonl,
     "race": _race_lines,
     "story_cloze": _story_cloze,

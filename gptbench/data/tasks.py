@@ -15,8 +15,6 @@ from gptbench.settings import TaskSpec
 
 # How the released code halves the validation stories of Story Cloze.
 STORIES, STORIES_HELD_OUT, STORIES_SEED = 1871, 374, 3535999445
-# A file that comes without splits (Quora's) is cut once and for all by this seed.
-HELD_OUT_SHARE, SPLIT_SEED = 0.1, 20180611
 
 
 @dataclass(frozen=True)
@@ -232,9 +230,10 @@ def load_examples(task: TaskSpec, split: str, root: Path) -> list[Example]:
 def load_split(task: TaskSpec, split: str, root: Path) -> Parsed:
     """As `load_examples`, with the numbers of rows found and left out.
 
-    Where two splits name the same file, they are parts of it: of Story Cloze its 80 % and 20 % as
-    in the released code, else 90 % and 10 % by a fixed seed; `found` is then the part's size. A
-    split of `unlabelled` has no examples, and as many unlabelled rows as it holds.
+    A split that is a share of a file (`split`) has its part of the rows. Where two splits of
+    Story Cloze name the same file, they are its 80 % and 20 % as in the released code; `found` is
+    then the part's size. A split of `unlabelled` has no examples, and as many unlabelled rows as
+    it holds.
     """
     task = _for_split(task, split, root)
     rows = parse(task, split, root)
@@ -243,9 +242,11 @@ def load_split(task: TaskSpec, split: str, root: Path) -> Parsed:
     examples = [_example(task, row) for row in rows.rows]
     _same_number_of_answers(task, rows.rows)
     found = rows.found
-    if _shares_file(task, split):
-        cut = halve if task.parser == "story_cloze" else hold_out
-        examples = cut(examples)[0 if split == task.train else 1]
+    if task.parser == "story_cloze" and _shares_file(task, split):
+        examples = halve(examples)[0 if split == task.train else 1]
+        found = len(examples)
+    if split in task.split:
+        examples = share(examples, task, split)
         found = len(examples)
     if not examples:
         raise UserError(f"{task.title}: split `{split}` has no labelled rows in {root.resolve()}")
@@ -278,21 +279,6 @@ def _shares_file(task: TaskSpec, split: str) -> bool:
     return any(source == task.files[split] for name, source in task.files.items() if name != split)
 
 
-def hold_out(examples: list[Example]) -> tuple[list[Example], list[Example]]:
-    """The examples of a file without splits, and a tenth of them drawn by a fixed seed.
-
-    Both keep the file's order. For Quora's file this is not GLUE's split, which is not published
-    as row numbers: scores on it compare with each other only.
-    """
-    n = len(examples)
-    order = np.random.RandomState(SPLIT_SEED).permutation(n)
-    held = set(order[: math.ceil(n * HELD_OUT_SHARE)].tolist())
-    parts: tuple[list[Example], list[Example]] = ([], [])
-    for i, example in enumerate(examples):
-        parts[i in held].append(example)
-    return parts
-
-
 def halve(examples: list[Example]) -> tuple[list[Example], list[Example]]:
     """Training and validation stories, in the shuffled order of the released code.
 
@@ -304,6 +290,20 @@ def halve(examples: list[Example]) -> tuple[list[Example], list[Example]]:
     order = np.random.RandomState(STORIES_SEED).permutation(n)
     held, rest = order[:held_out], order[held_out:]
     return [examples[i] for i in rest], [examples[i] for i in held]
+
+
+def share(examples: list[Example], task: TaskSpec, split: str) -> list[Example]:
+    """The rows of a split that is a share of its file, in the file's order.
+
+    One draw without replacement with `split_seed` orders the rows; the splits take theirs from
+    it one after another, so that no row is in two.
+    """
+    order = np.random.default_rng(task.split_seed).permutation(len(examples))
+    names = list(task.split)
+    ends = np.cumsum([task.split[name] for name in names]) * len(examples)
+    edges = [0, *(int(end + 0.5) for end in ends)]
+    at = names.index(split)
+    return [examples[i] for i in np.sort(order[edges[at] : edges[at + 1]])]
 
 
 def _example(task: TaskSpec, row: Row) -> Example:
@@ -319,9 +319,9 @@ def _label(task: TaskSpec, row: Row) -> int | float:
             raise UserError(f"{row.where}: answer `{shown(row.label)}`, one of {letters} expected")
         return int(row.label)
     if task.labels is not None:
-        label = task.labels_map.get(row.label, row.label)
+        label = task.label_map.get(row.label, row.label)
         if label not in task.labels:
-            known = ", ".join(dict.fromkeys([*task.labels_map, *task.labels]))
+            known = ", ".join(dict.fromkeys([*task.label_map, *task.labels]))
             raise UserError(f"{row.where}: label `{shown(row.label)}`, one of {known} expected")
         return task.labels.index(label)
     return _value(task, row)
