@@ -376,6 +376,10 @@ def bare(task: TaskSpec) -> TaskSpec:
             "official": {},
             "files": {},
             "columns": {},
+            "label_map": {},
+            "split": {},
+            "split_seed": 0,
+            "ragged": False,
             "paper_split": "",
         }
     )

@@ -64,17 +64,24 @@ def is_archive(name: str) -> bool:
 
 
 def kind(path: Path) -> str:
-    """`file`, `folder`, `no such file`, or what else keeps a path from being read."""
+    """`file`, `folder`, or what keeps a path from being read: `is not there` and the like."""
     try:
         mode = path.stat().st_mode
-    except OSError as error:
+    except (OSError, ValueError) as error:
         if path.is_symlink():
-            return "a symbolic link that leads nowhere or to itself"
-        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        return "no such file" if missing else f"cannot be read ({error.strerror})"
+            return "is a symbolic link that leads nowhere or to itself"
+        if isinstance(error, FileNotFoundError | NotADirectoryError | ValueError):
+            return "is not there"
+        return f"cannot be read ({error.strerror})"
     if stat.S_ISREG(mode):
         return "file"
-    return "folder" if stat.S_ISDIR(mode) else "neither a file nor a folder"
+    return "folder" if stat.S_ISDIR(mode) else "is neither a file nor a folder"
+
+
+def state(path: Path) -> str:
+    """As `kind`, as the end of a sentence."""
+    found = kind(path)
+    return f"is a {found}" if found in ("file", "folder") else found
 
 
 def locate(root: Path, source: str, archives: Sequence[str] = ()) -> str | None:
@@ -190,7 +197,7 @@ def texts(root: Path, source: str) -> Iterator[Text]:
 
 def _archived_texts(path: Path, name: str, inside: list[str]) -> Iterator[Text]:
     if kind(path) != "file":
-        raise UserError(f"file {name}: {kind(path)}")
+        raise UserError(f"file {name} {state(path)}; an archive is expected")
     names = names_in(path)
     if not inside and len(names) != 1:
         raise UserError(f"file {name}: {len(names)} files in it; say which, `{name}:FILE`")
@@ -223,9 +230,8 @@ def _unzipped(stream: io.RawIOBase, name: str) -> io.BufferedIOBase:
 
 @contextmanager
 def _opened(path: Path, where: str) -> Iterator[io.BufferedIOBase]:
-    found = kind(path)
-    if found != "file":
-        raise UserError(f"{where}: {found}; a file is expected here")
+    if kind(path) != "file":
+        raise UserError(f"{where} {state(path)}; a file is expected")
     with path.open("rb") as file:
         if path.name.lower().endswith(".gz"):
             with gzip.GzipFile(fileobj=file) as unzipped:

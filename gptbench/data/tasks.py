@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gptbench.data.archives import is_archive, kind, locate
+from gptbench.data.archives import is_archive, kind, locate, state
 from gptbench.data.formats import ANSWER_LETTERS, Row, parse, shown, split_source
 from gptbench.errors import UserError
 from gptbench.settings import TaskSpec
@@ -156,24 +156,21 @@ def _for_split(task: TaskSpec, split: str, root: Path) -> TaskSpec:
     return settled
 
 
-def _missing(task: TaskSpec, root: Path, names: list[str]) -> str:
+def _missing(task: TaskSpec, root: Path, sources: list[str]) -> str:
     """What is told where a layout is partly there."""
-    first = dict.fromkeys(names)
-    faults = [f"{name} ({_fault(root, name)})" for name in first]
+    faults = dict.fromkeys(_fault(root, source) for source in sources)
     return (
-        f"{task.title}: missing {', '.join(faults)}; looked in {root.resolve()};"
+        f"{task.title}: {', '.join(faults)}; looked in {root.resolve()};"
         f" get the data set from {task.home} and put it there, as it is or unpacked"
     )
 
 
 def _fault(root: Path, source: str) -> str:
+    """What is wrong with the first part of an entry that cannot be read."""
     name, inside = split_source(source)
-    path = root / name
-    if not inside or is_archive(name) or kind(path) != "folder":
-        return kind(path)
-    return next(
-        (f"{part}: {kind(path / part)}" for part in inside if kind(path / part) != "file"), "there"
-    )
+    parts = [name] if is_archive(name) or not inside else [f"{name}/{part}" for part in inside]
+    part = next((each for each in parts if kind(root / each) != "file"), name)
+    return f"{part} {state(root / part)}"
 
 
 def _nowhere(task: TaskSpec, root: Path) -> str:
@@ -184,16 +181,16 @@ def _nowhere(task: TaskSpec, root: Path) -> str:
         for name, spec in specs
     ]
     archives = list(dict.fromkeys(name for _, spec in specs for name in spec.archives))
-    odd = {
-        f"{source} is a {kind(root / source)}"
-        for _, spec in specs
-        for source in spec.files.values()
-        if kind(root / source) not in ("no such file", "file")
-    }
+    named = [source for _, spec in specs for source in spec.files.values()]
+    odd = dict.fromkeys(
+        f"{source} {state(root / source)}"
+        for source in named
+        if kind(root / source) not in ("is not there", "file")
+    )
     return (
         f"{task.title}: none of its files is in {root.resolve()}; looked for {'; '.join(places)}"
         + (f"; each also as .gz or in {' or '.join(archives)}" if archives else "")
-        + (f"; {', '.join(sorted(odd))}" if odd else "")
+        + (f"; {', '.join(odd)}" if odd else "")
         + f"; get the data set from {task.home} and put it there, as it is or unpacked"
     )
 
