@@ -525,6 +525,29 @@ def test_texts_of_a_labelled_split(tmp_path: Path) -> None:
     assert [e.index for e in load_examples(TASKS["snli"], "dev", tmp_path)] == [0, 2]
 
 
+def test_texts_of_labelled_cola(tmp_path: Path) -> None:
+    """The test file's own header is looked for in the test file alone."""
+    put(tmp_path, in_glue(glue()))
+    texts = load_texts(TASKS["cola"], "dev", tmp_path)
+    assert texts[1] == Unlabelled(("Him go said.",), "1", 1)
+
+
+@pytest.mark.parametrize(("name", "other"), [("mrpc", msr), ("stsb", sts), ("mnli", None)])
+def test_hidden_files_beside_another_release(
+    name: str, other: Callable[[], Files] | None, tmp_path: Path
+) -> None:
+    """GLUE's test file is predicted for GLUE, also where training reads the original release."""
+    split = "test_matched" if name == "mnli" else "test"
+    put(tmp_path, nli_jsonl("multinli_1.0", MULTINLI) if other is None else other())
+    if other is not None:
+        assert load_texts(TASKS[name], split, tmp_path)[1].texts == ("C", "D")
+    hidden = {k: v for k, v in in_glue(glue()).items() if "test" in k}
+    put(tmp_path, hidden)
+    assert load_texts(TASKS[name], split, tmp_path) == HIDDEN[name, split]
+    if other is not None:
+        assert len(load_split(TASKS[name], split, tmp_path).examples) == 2
+
+
 def test_repeated_ids_are_counted_and_refused_where_they_are_predicted(tmp_path: Path) -> None:
     head, row = tabs("index", "sentence1", "sentence2"), tabs(7, "A", "B")
     labelled = [tabs(head, "label"), *[tabs(row, "entailment")] * 3]

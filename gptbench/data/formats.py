@@ -74,22 +74,19 @@ class Rows:
         self.found += 1
 
 
-def parse(task: TaskSpec, split: str, root: Path) -> Rows:
+def parse(task: TaskSpec, split: str, root: Path, labelled: bool = True) -> Rows:
     """The rows of a split of a task whose layout is settled (`tasks.settle`).
 
-    A split of `unlabelled` comes back whole, with empty labels. Raises `UserError` naming file,
-    line, what was expected and the mend.
+    With `labelled` False the split is one of `unlabelled`, or its labels are not looked at: all
+    rows come back, with empty labels. Raises `UserError` naming file, line, what was expected and
+    the mend.
     """
-    hidden = split in task.unlabelled
-    if not hidden and split not in task.files:
-        known = ", ".join([*task.files, *task.unlabelled])
-        raise UserError(f"{task.name}: no split `{split}`; there is {known}")
-    source = (task.unlabelled if hidden else task.files)[split]
-    if hidden:
+    source = (task.files if labelled else task.unlabelled)[split]
+    if not labelled:
         columns = {**task.columns, **task.unlabelled_columns}
         columns.pop("label", None)
         task = task.model_copy(update={"columns": columns})
-    rows = Rows(labelled=not hidden)
+    rows = Rows(labelled=labelled)
     name, inside = split_source(source)
     folders = is_archive(name) or any(kind(root / name / part) == "folder" for part in inside)
     if task.parser == "race" and folders and not source.endswith((".jsonl", ".jsonl.gz")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,24 +67,32 @@ def settle(task: TaskSpec, root: Path) -> TaskSpec:
     there are left out. Raises `UserError` in one line: the missing files of the layout that is
     partly there, or all the places that were looked at.
     """
-    found = [_settled(task, name, root) for name in _order(task)]
-    for settled, missing in found:
-        if not missing:
-            return settled
-    settled, missing = max(found, key=lambda each: len(each[0].files) - len(each[1]))
+    settled, missing = _nearest_layout(task, root)
+    if not missing:
+        return settled
     if len(missing) < len(settled.files):
         raise UserError(_missing(task, root, list(missing.values())))
     raise UserError(_nowhere(task, root))
 
 
+def _nearest_layout(task: TaskSpec, root: Path) -> tuple[TaskSpec, dict[str, str]]:
+    """The task in its first layout that is whole, or else in the one of which most is there."""
+    best: tuple[TaskSpec, dict[str, str]] | None = None
+    for name in _order(task):
+        settled, missing = _settled(task, name, root)
+        there = len(settled.files) - len(missing)
+        if not missing:
+            return settled, missing
+        if best is None or there > len(best[0].files) - len(best[1]):
+            best = settled, missing
+    assert best is not None  # there is always the layout `default`, or the one that is asked for
+    return best
+
+
 def settled_or_first(task: TaskSpec, root: Path | None) -> TaskSpec:
     """As `settle`; the task's own layout where no data is there (yet), or where `root` is None."""
-    if root is not None:
-        for name in _order(task):
-            settled, missing = _settled(task, name, root)
-            if not missing:
-                return settled
-    return plain(task)
+    settled, missing = (task, {}) if root is None else _nearest_layout(task, root)
+    return plain(task) if root is None or missing else settled
 
 
 def plain(task: TaskSpec) -> TaskSpec:
@@ -123,16 +132,20 @@ def _settled(task: TaskSpec, name: str, root: Path) -> tuple[TaskSpec, dict[str,
     """The task in one layout, with the files where they are; and those missing, by split."""
     spec = _laid_out(task, name)
     found = {split: locate(root, source, spec.archives) for split, source in spec.files.items()}
-    hidden = {s: locate(root, source, spec.archives) for s, source in spec.unlabelled.items()}
     there = {split: found[split] or source for split, source in spec.files.items()}
-    settled = spec.model_copy(
-        update={
-            "files": there,
-            "archives": [],
-            "unlabelled": {split: source for split, source in hidden.items() if source},
-        }
-    )
+    update = {"files": there, "archives": [], "unlabelled": _hidden(spec, root)}
+    settled = spec.model_copy(update=update)
     return settled, {split: there[split] for split in there if found[split] is None}
+
+
+def _hidden(spec: TaskSpec, root: Path) -> dict[str, str]:
+    """The files without labels that are there; a damaged archive is not met until it is read."""
+    found = {}
+    for split, source in spec.unlabelled.items():
+        with suppress(UserError):
+            if place := locate(root, source, spec.archives):
+                found[split] = place
+    return found
 
 
 def _for_split(task: TaskSpec, split: str, root: Path) -> TaskSpec:
@@ -141,19 +154,37 @@ def _for_split(task: TaskSpec, split: str, root: Path) -> TaskSpec:
     Where no layout is whole, the one that is there for the most part is read, so that all splits
     come from the same one.
     """
-    found = [_settled(task, name, root) for name in _order(task)]
-    settled, missing = next(
-        (each for each in found if not each[1]),
-        max(found, key=lambda each: len(each[0].files) - len(each[1])),
-    )
-    if split in settled.unlabelled or split not in {**settled.files, **task.unlabelled}:
+    settled, missing = _nearest_layout(task, root)
+    if split in settled.files and split not in missing:
         return settled
-    if split not in settled.files:
-        raise UserError(_missing(task, root, [task.unlabelled[split]]))
+    if split not in settled.files and (hidden := _with_hidden(task, split, root)):
+        return hidden
     if split in missing:
         partly = len(missing) < len(settled.files)
         raise UserError(_missing(task, root, [missing[split]]) if partly else _nowhere(task, root))
-    return settled
+    known = dict.fromkeys(each for _, spec in _laid_outs(task) for each in _splits(spec))
+    if split not in known:
+        raise UserError(f"{task.name}: no split `{split}`; there is {', '.join(known)}")
+    names = [_splits(spec)[split] for _, spec in _laid_outs(task) if split in _splits(spec)]
+    raise UserError(_missing(task, root, names))
+
+
+def _splits(spec: TaskSpec) -> dict[str, str]:
+    return {**spec.files, **{k: v for k, v in spec.unlabelled.items() if k not in spec.files}}
+
+
+def _laid_outs(task: TaskSpec) -> list[tuple[str, TaskSpec]]:
+    return [(name, _laid_out(task, name)) for name in _order(task)]
+
+
+def _with_hidden(task: TaskSpec, split: str, root: Path) -> TaskSpec | None:
+    """The task in the first layout that has `split` without labels, wherever the rest of it is."""
+    for _, spec in _laid_outs(task):
+        if split in spec.unlabelled:
+            place = locate(root, spec.unlabelled[split], spec.archives)
+            if place:
+                return spec.model_copy(update={"unlabelled": {split: place}, "archives": []})
+    return None
 
 
 def _missing(task: TaskSpec, root: Path, sources: list[str]) -> str:
@@ -175,7 +206,7 @@ def _fault(root: Path, source: str) -> str:
 
 def _nowhere(task: TaskSpec, root: Path) -> str:
     """What is told where nothing of any layout is there: all places, and where to get the set."""
-    specs = [(name, _laid_out(task, name)) for name in _order(task)]
+    specs = _laid_outs(task)
     places = [
         (f"{name}: " if len(specs) > 1 else "") + ", ".join(dict.fromkeys(spec.files.values()))
         for name, spec in specs
@@ -233,8 +264,8 @@ def load_split(task: TaskSpec, split: str, root: Path) -> Parsed:
     it holds.
     """
     task = _for_split(task, split, root)
-    rows = parse(task, split, root)
-    if split in task.unlabelled:
+    rows = parse(task, split, root, labelled=split in task.files)
+    if split not in task.files:
         return Parsed([], rows.found, rows.found, rows.skipped, rows.repeated_ids)
     examples = [_example(task, row) for row in rows.rows]
     _same_number_of_answers(task, rows.rows)
@@ -253,15 +284,19 @@ def load_split(task: TaskSpec, split: str, root: Path) -> Parsed:
 def load_texts(task: TaskSpec, split: str, root: Path) -> list[Unlabelled]:
     """The rows of a split without labels, to be predicted: a hidden test set's, or any split's.
 
-    All rows come back, in the file's order; of a split with labels they are not looked at. Raises
-    `UserError` with file, line and mend, also where two rows have the same id, since a prediction
-    could not be told which it is for.
+    All rows come back, in the file's order. A file without labels goes before one with labels
+    of the same split (GLUE's test files before the original release); labels are not looked
+    at. Raises `UserError` with file, line and mend, also where two rows have the same id, since
+    a prediction could not be told which it is for.
     """
-    task = _for_split(task, split, root)
-    if split in task.files:
-        task = task.model_copy(update={"unlabelled": {split: task.files[split]}})
+    hidden = _with_hidden(task, split, root)
+    if hidden is None:
+        spec = _for_split(task, split, root)
+        update = {"unlabelled": {split: spec.files[split]}, "unlabelled_columns": {}}
+        hidden = spec.model_copy(update=update)
+    task = hidden
     seen: dict[str, str] = {}
-    rows = parse(task, split, root).rows
+    rows = parse(task, split, root, labelled=False).rows
     _same_number_of_answers(task, rows)
     for row in rows:
         if row.id and row.id in seen:
