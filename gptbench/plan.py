@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gptbench import lock
+from gptbench.data.tasks import plain, settle, settled_or_first, source_paths
 from gptbench.errors import UserError
 from gptbench.models.archive import HOME, weight_files
 from gptbench.settings import (
@@ -61,7 +62,9 @@ class Plan:
     def __init__(
         self, config: Config, tasks: dict[str, TaskSpec], experiments: Experiments
     ) -> None:
-        self.config, self.tasks, self.experiments = config, tasks, experiments
+        self.config, self.experiments, self._layouts = config, experiments, tasks
+        root = None if config.synthetic else self.data_root
+        self.tasks = {name: plain(settled_or_first(t, root)) for name, t in tasks.items()}
         for name in config.studies:
             self._known("studies", name, experiments.studies)
         for name, study in experiments.studies.items():
@@ -144,9 +147,8 @@ class Plan:
         return sorted(found, key=lambda r: (r.task, r.variant, r.pretrain_seed, r.seed))
 
     def task_files(self, task: str) -> list[Path]:
-        """The files that a data set is read from, each once."""
-        names = dict.fromkeys(name.partition(":")[0] for name in self.tasks[task].files.values())
-        return [self.data_root / name for name in names]
+        """The files (or RACE's folders) that a data set is read from, each once."""
+        return source_paths(self.tasks[task], self.data_root)
 
     def corpus_folder(self, model: str) -> Path:
         """Where the token shards lie that a model is pre-trained on."""
@@ -217,10 +219,7 @@ class Plan:
 
     def _check_tasks(self) -> None:
         for task in self.task_names():
-            for path in self.task_files(task):
-                if not path.is_file():
-                    home = self.tasks[task].home
-                    raise UserError(f"{path}: missing file of {task}; fetch it from {home}")
+            settle(self._layouts[task], self.data_root)
 
     def task_names(self) -> list[str]:
         """The tasks that are fine-tuned or scored zero-shot."""
@@ -391,6 +390,10 @@ def bare(task: TaskSpec) -> TaskSpec:
             "official": {},
             "files": {},
             "columns": {},
+            "label_map": {},
+            "split": {},
+            "split_seed": 0,
+            "ragged": False,
             "paper_split": "",
         }
     )

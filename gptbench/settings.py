@@ -382,14 +382,58 @@ def _deep(base: Any, over: Any) -> Any:
     return base | {key: _deep(base.get(key), value) for key, value in over.items()}
 
 
-class TaskSpec(Settings):
+Parser = Literal["tsv", "tsv_quoted", "jsonl", "race", "story_cloze", "dprd"]
+
+
+class Layout(Settings):
+    """One of the forms that a data set is given out in.
+
+    `files` names the file of each split, relative to the data root. `FOLDER:A,B` or `ARCHIVE:A,B`
+    is files (or folders, of RACE) inside a folder or archive, one after the other. Any file may
+    also be there as `.gz`, or inside one of `archives`, in the file's folder or one above it.
+    `columns` are header names, JSON keys, or column numbers where the file has no header;
+    `ragged` allows rows of unequal length. `label_map` gives a label of the files the name that
+    it has in the task's `labels`. `split` are shares of one file that several splits name, drawn
+    with `split_seed`. `unlabelled` names files without labels, to predict for a
+    submission, and `unlabelled_columns` their columns where they differ. `before` puts a layout
+    before the task's own. `scored`, `official` and `paper_split` replace the task's.
+    """
+
+    later = frozenset(
+        "label_map split split_seed ragged archives unlabelled unlabelled_columns".split()
+    )
+
+    parser: Parser
+    columns: dict[str, str | int] = {}
+    files: dict[str, str]
+    label_map: dict[str, str] = {}
+    split: dict[str, Rate] = {}
+    split_seed: Natural = 0
+    ragged: bool = False
+    archives: list[str] = []
+    unlabelled: dict[str, str] = {}
+    unlabelled_columns: dict[str, str | int] = {}
+
+
+class OtherLayout(Layout):
+    """An entry of a task's `layouts`, which may score other splits than the task's own files."""
+
+    before: bool = False
+    scored: dict[str, list[str]] | None = None
+    official: dict[str, int] | None = None
+    paper_split: str | None = None
+
+
+class TaskSpec(Layout):
     """A data set: an entry of `config/tasks.yaml`.
 
-    `files` names the files of each split, relative to the data root; `scored` names each
-    reported score and the splits it joins. `columns` are header names, or column numbers
-    where the file has no header. `labels` lists the classes in order; a regression has a
-    `range` instead. `choice` tasks have neither.
+    Its own `parser`, `columns` and `files` are the layout `default`; `layouts` are others, of
+    which the first is read whose files are all there, unless `layout` names one. `scored` names
+    each reported score and the splits it joins. `labels` lists the classes in order; a regression
+    has a `range` instead. `choice` tasks have neither.
     """
+
+    later = Layout.later | {"layouts", "layout"}
 
     name: str
     title: str
@@ -401,11 +445,8 @@ class TaskSpec(Settings):
         "pronoun resolution",
     ]
     format: Literal["single", "pair", "similarity", "choice"]
-    parser: Literal["tsv", "jsonl", "race", "story_cloze", "dprd"]
-    columns: dict[str, str | int] = {}
     labels: list[str] | None = None
     range: tuple[float, float] | None = None
-    files: dict[str, str]
     train: str = "train"
     scored: dict[str, list[str]]
     metrics: Annotated[list[str], Field(min_length=1)]
@@ -413,6 +454,20 @@ class TaskSpec(Settings):
     paper_split: str
     version: Positive = 1
     home: str
+    layouts: dict[str, OtherLayout] = {}
+    layout: str | None = None
+
+    @model_validator(mode="after")
+    def _layout_is_known(self) -> Self:
+        names = ["default", *self.layouts]
+        if "default" in self.layouts:
+            raise ValueError("the layout `default` is the task's own; give this one another name")
+        if self.layout is not None and self.layout not in names:
+            raise ValueError(
+                f"no layout `{self.layout}`{nearest(self.layout, names)}; there is"
+                f" {', '.join(names)}"
+            )
+        return self
 
 
 # What single jobs are given. -----------------------------------------------------------------

@@ -158,13 +158,20 @@ def test_dprd(tmp_path: Path) -> None:
     ]
 
 
+def parsed_lines(content: str, name: str) -> formats.Rows:
+    """A file's text through the parser of a task."""
+    rows, task = formats.Rows(), TASKS[name]
+    formats.PARSERS[task.parser](rows, iter(io.StringIO(content, newline="\n")), "file x", task)
+    return rows
+
+
 CELL = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]))
 
 
 @given(st.lists(st.tuples(CELL, CELL, st.sampled_from("01-")), min_size=1))
 def test_any_tsv_row_comes_back(rows: list[tuple[str, str, str]]) -> None:
     content = "question1\tquestion2\tis_duplicate\n" + "\n".join(map("\t".join, rows))
-    parsed = formats._tsv(content, "x.tsv", TASKS["qqp"])
+    parsed = parsed_lines(content, "qqp")
     labelled = [(one, two, label) for one, two, label in rows if label != "-"]
     assert [(*row.texts, row.label) for row in parsed.rows] == labelled
     assert parsed.found == len(rows) == len(parsed.rows) + parsed.unlabelled
@@ -174,7 +181,7 @@ def test_any_tsv_row_comes_back(rows: list[tuple[str, str, str]]) -> None:
 def test_any_json_row_comes_back(rows: list[tuple[str, str, str]]) -> None:
     keys = ("sentence1", "sentence2", "gold_label")
     content = "\n".join(json.dumps(dict(zip(keys, row, strict=True))) for row in rows)
-    parsed = formats._jsonl(content, "x.jsonl", TASKS["snli"])
+    parsed = parsed_lines(content, "snli")
     assert [row.texts for row in parsed.rows] == [r[:2] for r in rows if r[2] != "-"]
 
 
@@ -252,8 +259,8 @@ def test_missing_file_says_which_and_where(tmp_path: Path) -> None:
         load_examples(TASKS["rte"], "dev", tmp_path)
     for part in ("RTE", "glue/RTE/dev.tsv", str(tmp_path), "https://gluebenchmark.com/tasks"):
         assert part in str(caught.value)
-    with pytest.raises(UserError, match="no split `test`; there is train, dev"):
-        load_examples(TASKS["rte"], "test", tmp_path)
+    with pytest.raises(UserError, match="no split `valid`; there is train, dev"):
+        load_examples(TASKS["rte"], "valid", tmp_path)
 
 
 def test_columns_that_are_not_named(tmp_path: Path) -> None:

@@ -7,32 +7,40 @@ its place, for error messages. Rows without a label are counted and left out, ne
 from __future__ import annotations
 
 import csv
-import io
 import json
-import tarfile
-from collections.abc import Callable, Iterator
+import string
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gptbench.data.archives import is_archive, kind, passages, split_source, texts
 from gptbench.errors import UserError
 from gptbench.settings import TaskSpec
 
+__all__ = ["ANSWER_LETTERS", "Row", "Rows", "parse", "shown", "split_source"]
+
 UNLABELLED = ("", "-")
-ANSWER_LETTERS = [*"ABCDEFGH"]
+ANSWER_LETTERS = [*string.ascii_uppercase]
 TOLERATED = 10_000
 """One malformed TSV row in so many is skipped and counted: the official QQP training file
 has three in 363,849. Any more, and any in a smaller file, is an error."""
 
+ID_NAMES = ("index", "id", "pairID", "InputStoryid")
+"""The columns or keys that number the rows in the distributions; `columns` may name another."""
+
 
 class Row(NamedTuple):
-    """A labelled row. For choice tasks `label` is the number of the right answer."""
+    """A row. For choice tasks `label` is the number of the right answer; "" is no label.
+
+    `id` is the row's id in the file, or "" where it has none.
+    """
 
     texts: tuple[str, ...]
     label: str
     number: int
     where: str
+    id: str = ""
 
 
 @dataclass
@@ -40,198 +48,280 @@ class Rows:
     """The rows of one split, and what was left out.
 
     `found` counts all data rows of the files, `unlabelled` those without a label, `skipped`
-    malformed ones.
+    malformed ones, `repeated_ids` rows whose id an earlier row has. With `labelled` False rows
+    without a label are kept, to be predicted.
     """
 
     rows: list[Row] = field(default_factory=list)
     found: int = 0
     unlabelled: int = 0
     skipped: int = 0
+    repeated_ids: int = 0
+    labelled: bool = True
+    ids: set[str] = field(default_factory=set)
 
-    def add(self, texts: tuple[str, ...], label: str, where: str) -> None:
+    def add(self, texts: tuple[str, ...], label: str, where: str, row_id: str = "") -> None:
         """Count a row and keep it if it has a label."""
-        if label.strip() in UNLABELLED:
+        label = label.strip()
+        if label in UNLABELLED:
             self.unlabelled += 1
-        else:
-            self.rows.append(Row(texts, label.strip(), self.found, where))
+            label = ""
+        if row_id:
+            self.repeated_ids += row_id in self.ids
+            self.ids.add(row_id)
+        if label or not self.labelled:
+            self.rows.append(Row(texts, label, self.found, where, row_id))
         self.found += 1
 
 
-def split_source(source: str) -> tuple[str, list[str]]:
-    """A `files` entry as file name and the folders inside an archive.
+def parse(task: TaskSpec, split: str, root: Path, labelled: bool = True) -> Rows:
+    """The rows of a split of a task whose layout is settled (`tasks.settle`).
 
-    >>> split_source("RACE.tar.gz:train/middle,train/high")
-    ('RACE.tar.gz', ['train/middle', 'train/high'])
+    With `labelled` False the split is one of `unlabelled`, or its labels are not looked at: all
+    rows come back, with empty labels. Raises `UserError` naming file, line, what was expected and
+    the mend.
     """
-    name, _, inside = source.partition(":")
-    return name, [part.strip("/") for part in inside.split(",") if part]
+    source = (task.files if labelled else task.unlabelled)[split]
+    if not labelled:
+        columns = {**task.columns, **task.unlabelled_columns}
+        columns.pop("label", None)
+        task = task.model_copy(update={"columns": columns})
+    rows = Rows(labelled=labelled)
+    name, inside = split_source(source)
+    folders = is_archive(name) or any(kind(root / name / part) == "folder" for part in inside)
+    if task.parser == "race" and folders and not source.endswith((".jsonl", ".jsonl.gz")):
+        _race_folders(rows, root, source)
+        return rows
+    for where, lines in texts(root, source):
+        before = rows.found
+        PARSERS[task.parser](rows, lines, where, task)
+        if rows.found == before and task.parser != "story_cloze":
+            raise UserError(f"{where}: the file is empty; get it again from {task.home}")
+    return rows
 
 
-def parse(task: TaskSpec, split: str, root: Path) -> Rows:
-    """The rows of a split; raises `UserError` naming file, line, what was expected and the mend."""
-    if split not in task.files:
-        raise UserError(f"{task.name}: no split `{split}`; there is {', '.join(task.files)}")
-    name, inside = split_source(task.files[split])
-    path = root / name
-    if not path.is_file():
-        raise UserError(
-            f"{task.title}: the file {name} of split `{split}` is missing; looked in"
-            f" {root.resolve()}; get the data set from {task.home} and put the file there"
-        )
-    if task.parser == "race":
-        return _race(path, name, inside)
-    return PARSERS[task.parser](_read(path, name), name, task)
-
-
-def _read(path: Path, name: str) -> str:
-    """A file's text (a byte order mark is dropped); raises `UserError` with the line."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"file {name}: {error.strerror}") from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"file {name}, line {line}: not UTF-8 text (byte 0x{data[error.start]:02x});"
-            " convert the file to UTF-8"
-        ) from None
-
-
-def _lines(text: str) -> Iterator[tuple[int, str]]:
+def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
     """Line numbers from 1 and lines without their ends; blank lines are left out."""
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.removesuffix("\r")
+    for number, line in enumerate(lines, 1):
+        line = line.removesuffix("\n").removesuffix("\r")
         if line.strip(" "):
             yield number, line
 
 
-def _text_keys(task: TaskSpec) -> list[str]:
+def _text_keys(task: TaskSpec, labelled: bool) -> list[str]:
     """The keys of `columns` that hold texts; raises `UserError` where one is not given."""
     keys = ["text1"] if task.format == "single" else ["text1", "text2"]
-    for key in [*keys, "label"]:
+    for key in [*keys, "label"] if labelled else keys:
         if key not in task.columns:
             raise UserError(f"task {task.name}: `columns` needs `{key}` (format {task.format})")
     return keys
 
 
-# Tab-separated values. -----------------------------------------------------------------------
+# Tab-separated values, with and without quotes. -----------------------------------------------
+
+Cells = Iterator[tuple[int, list[str]]]
 
 
-def _tsv(text: str, name: str, task: TaskSpec) -> Rows:
-    """GLUE's and SciTail's form: tabs, no quoting, a header unless columns are numbers."""
-    keys = _text_keys(task)
-    lines = list(_lines(text))
-    if not lines:
-        raise UserError(f"file {name}: the file is empty; get it again from {task.home}")
-    header = lines[0][1].split("\t")
+def _tsv(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) -> None:
+    """GLUE's and SciTail's form: tabs, no quoting (a quotation mark is part of its text)."""
+    cells = ((number, line.split("\t")) for number, line in _numbered(lines))
+    _columns(rows, cells, where, task)
+
+
+def _tsv_quoted(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) -> None:
+    """Quora's own file: tabs, and a text with quotation marks or tabs stands in quotes."""
+    _columns(rows, _csv_cells(lines, where, "\t", strict=False), where, task)
+
+
+def _csv_cells(lines: Iterable[str], where: str, delimiter: str, strict: bool) -> Cells:
+    """The rows of a quoted file (RFC 4180), with the number of the line that each ends in."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=strict)
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise UserError(
+                f"{where}, line {reader.line_num}: not csv ({error});"
+                " a quotation mark inside a quoted text is doubled, and the last one closes it"
+            ) from None
+        if cells is None:
+            return
+        if len(cells) > 1 or any(cell.strip(" ") for cell in cells):
+            yield reader.line_num, cells
+
+
+def _columns(rows: Rows, lines: Cells, where: str, task: TaskSpec) -> None:
+    """Rows of cells, with a header unless all columns are numbers."""
+    keys = _text_keys(task, rows.labelled)
+    used = {key: task.columns[key] for key in [*keys, *(["label"] if rows.labelled else [])]}
+    row_id = task.columns.get("id")
+    first = next(lines, None)
+    if first is None:
+        return
+    number, header = first
     width = len(header)
-    if any(isinstance(column, str) for column in task.columns.values()):
-        column = _by_header(header, name, lines.pop(0)[0], task)
+    if any(isinstance(column, str) for column in used.values()):
+        column = _by_header(header, f"{where}, line {number}", used)
+        names = [cell.strip() for cell in header]
+        wanted = [str(row_id)] if row_id is not None else ID_NAMES
+        at_id = next((names.index(name) for name in wanted if name in names), None)
+        body = lines
     else:
-        column = {key: int(number) for key, number in task.columns.items()}
-        need = max(column.values()) + 1
-        if width < need:
-            raise UserError(_columns_message(name, lines[0][0], width, need))
-    rows = Rows()
-    fields = [column[key] for key in keys]
-    for number, line in lines:
-        cells = line.split("\t")
-        if len(cells) != width:
-            rows.skipped += 1
-            if rows.skipped > len(lines) // TOLERATED:
-                raise UserError(_columns_message(name, number, len(cells), width))
+        column = {key: int(number) for key, number in used.items()}
+        at_id = None if row_id is None else int(row_id)
+        body = _again(first, lines)
+    need = max(column.values()) + 1
+    if width < need:
+        raise UserError(_width(where, number, width, need))
+    fields, label = [column[key] for key in keys], column.get("label")
+    malformed: list[tuple[int, int]] = []
+    total = 0
+    for number, cells in body:
+        total += 1
+        if len(cells) != width and not (task.ragged and len(cells) >= need):
+            malformed.append((number, len(cells)))
             rows.found += 1
             continue
-        texts = tuple(cells[i] for i in fields)
-        rows.add(texts, cells[column["label"]], f"file {name}, line {number}")
-    return rows
+        rows.add(
+            tuple([cells[i] for i in fields]),
+            "" if label is None else cells[label],
+            f"{where}, line {number}",
+            cells[at_id] if at_id is not None and at_id < len(cells) else "",
+        )
+    allowed = total // TOLERATED if rows.labelled else 0
+    if len(malformed) > allowed:
+        number, found = malformed[allowed]
+        raise UserError(_width(where, number, found, need if task.ragged else width))
+    rows.skipped += len(malformed)
 
 
-def _columns_message(name: str, line: int, found: int, expected: int) -> str:
+def _again(first: tuple[int, list[str]], rest: Cells) -> Cells:
+    yield first
+    yield from rest
+
+
+def _width(where: str, line: int, found: int, expected: int) -> str:
     return (
-        f"file {name}, line {line}: {found} columns, {expected} expected;"
+        f"{where}, line {line}: {found} columns, {expected} expected;"
         " columns are separated by one tab, and a text holds no tab or line break"
     )
 
 
-def _by_header(header: list[str], name: str, line: int, task: TaskSpec) -> dict[str, int]:
+def _by_header(header: list[str], where: str, used: dict[str, str | int]) -> dict[str, int]:
     names = [cell.strip() for cell in header]
-    for wanted in task.columns.values():
+    for wanted in used.values():
         if str(wanted) not in names:
             raise UserError(
-                f"file {name}, line {line}: no column `{wanted}`; found {', '.join(names)};"
+                f"{where}: no column `{wanted}`; found {_few(names)};"
                 f" mend the header or the task's `columns`"
             )
-    return {key: names.index(str(wanted)) for key, wanted in task.columns.items()}
+    return {key: names.index(str(wanted)) for key, wanted in used.items()}
+
+
+def _few(names: Sequence[str]) -> str:
+    """Names in a message."""
+    return shown(", ".join(names), 300)
+
+
+def shown(text: str, length: int = 60) -> str:
+    """A file's text in a message: one line of it, without control characters."""
+    line = "".join(c if c.isprintable() else " " for c in text[: length + 1])
+    return line if len(text) <= length else f"{line[:length]} ..."
 
 
 # JSON lines. ---------------------------------------------------------------------------------
 
 
-def _jsonl(text: str, name: str, task: TaskSpec) -> Rows:
+def _jsonl(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) -> None:
     """SNLI's form: one JSON object a line."""
-    rows = Rows()
-    keys = [str(task.columns[key]) for key in _text_keys(task)]
-    for number, line in _lines(text):
-        where = f"file {name}, line {number}"
-        item = _json(line, where)
-        if not isinstance(item, dict):
-            raise UserError(f"{where}: expected a JSON object, one a line")
-        for key in [*keys, str(task.columns["label"])]:
-            if key not in item:
-                raise UserError(f"{where}: no key `{key}`; found {', '.join(item)}")
-        texts = tuple(str(item[key]) for key in keys)
-        label = item[str(task.columns["label"])]
-        rows.add(texts, "" if label is None else str(label), where)
-    return rows
+    keys = [str(task.columns[key]) for key in _text_keys(task, rows.labelled)]
+    label_key = str(task.columns["label"]) if rows.labelled else None
+    ids = (str(task.columns["id"]),) if "id" in task.columns else ID_NAMES
+    for number, line in _numbered(lines):
+        here = f"{where}, line {number}"
+        item = _object(line, here, [*keys, label_key] if label_key else keys)
+        found = tuple(_text(item, key, here) for key in keys)
+        label = item[label_key] if label_key else None
+        row_id = next((str(item[key]) for key in ids if key in item), "")
+        rows.add(found, "" if label is None else str(label), here, row_id)
+
+
+def _object(text: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
+    """A JSON object that has all the keys."""
+    item = _json(text, where)
+    if not isinstance(item, dict):
+        raise UserError(f"{where}: expected a JSON object, one a line")
+    for key in keys:
+        if key not in item:
+            raise UserError(f"{where}: no key `{key}`; found {_few([*item])}")
+    return item
+
+
+def _text(item: dict[str, Any], key: str, where: str) -> str:
+    return _string(item[key], key, where)
+
+
+def _string(value: Any, key: str, where: str) -> str:
+    """A text of JSON; numbers are texts too, but nothing else is."""
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise UserError(
+                    f"{where}: `{key}` has half of a \\u pair; get the file again"
+                ) from None
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise UserError(f"{where}: `{key}` is {type(value).__name__}, a text expected")
 
 
 def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
+        reason = f"{error.msg} at column {error.colno}"
+    except ValueError:
+        reason = "a number of too many digits"
+    except RecursionError:
+        reason = "nested too deep"
+    raise UserError(f"{where}: not JSON ({reason}); get the file again or mend the line")
 
 
 # RACE. ---------------------------------------------------------------------------------------
 
 
-def _race(path: Path, name: str, folders: list[str]) -> Rows:
-    """RACE's archive: a JSON object a passage, one row a question, in the archive's order."""
-    rows = Rows()
-    passages = _passages(path, path.stat().st_mtime_ns, path.stat().st_size)
-    for member, data in passages:
-        if not any(f"/{folder}/" in f"/{member}" for folder in folders):
-            continue
-        where = f"file {name}, {member}"
+def _race_folders(rows: Rows, root: Path, source: str) -> None:
+    """RACE as its archive has it: a JSON object a passage, one row a question."""
+    name, inside = split_source(source)
+    for where, data in passages(root, source):
         try:
-            item = _json(data.decode("utf-8"), where)
+            text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise UserError(f"{where}: not UTF-8 text; get the archive again") from None
-        _add_questions(rows, item, where)
+        _add_questions(rows, _json(text, where), where)
     if not rows.found:
         raise UserError(
-            f"file {name}: nothing below {' or '.join(folders)}; expected"
+            f"file {name}: nothing below {' or '.join(inside)}; expected"
             " RACE/{train,dev,test}/{middle,high}/N.txt as in the original archive"
         )
-    return rows
 
 
-@lru_cache(maxsize=1)
-def _passages(path: Path, _changed: int, _size: int) -> tuple[tuple[str, bytes], ...]:
-    """Name and content of every .txt file of an archive, read once and sequentially."""
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            found = []
-            for member in archive:
-                if member.isfile() and member.name.endswith(".txt"):
-                    file = archive.extractfile(member)
-                    found.append((member.name, file.read() if file else b""))
-            return tuple(found)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"file {path}: not a whole tar archive ({error}); get it again") from None
+def _race_lines(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) -> None:
+    """RACE as JSON lines: a passage a line as in the archive, or a question a line (the hub's)."""
+    for number, line in _numbered(lines):
+        here = f"{where}, line {number}"
+        item = _json(line, here)
+        if isinstance(item, dict) and "question" in item and "questions" not in item:
+            question = _object(line, here, ["article", "question", "options", "answer"])
+            item = {
+                "article": question["article"],
+                "questions": [question["question"]],
+                "options": [question["options"]],
+                "answers": [question["answer"]],
+            }
+        _add_questions(rows, item, here)
 
 
 def _add_questions(rows: Rows, item: Any, where: str) -> None:
@@ -239,75 +329,77 @@ def _add_questions(rows: Rows, item: Any, where: str) -> None:
         raise UserError(f"{where}: expected a JSON object")
     for key in ("article", "questions", "options", "answers"):
         if key not in item:
-            raise UserError(f"{where}: no key `{key}`; found {', '.join(item)}")
+            raise UserError(f"{where}: no key `{key}`; found {_few([*item])}")
         if key != "article" and not isinstance(item[key], list):
             raise UserError(f"{where}: `{key}` is not a list, one entry a question expected")
     counts = {key: len(item[key]) for key in ("questions", "options", "answers")}
     if len(set(counts.values())) != 1:
         found = ", ".join(f"{n} {key}" for key, n in counts.items())
         raise UserError(f"{where}: {found}; one of each a question expected")
+    article = _text(item, "article", where)
     parts = zip(item["questions"], item["options"], item["answers"], strict=True)
     for number, (question, options, answer) in enumerate(parts, 1):
-        letter = str(answer).strip()
+        here = f"{where}, question {number}"
+        if not isinstance(options, list):
+            raise UserError(f"{here}: its options are not a list of texts")
+        letter = _string(answer, "answers", here).strip()
         letters = ANSWER_LETTERS[: len(options)]
-        right = str(letters.index(letter)) if letter and letter in letters else letter
-        texts = (item["article"], question, *map(str, options))
-        rows.add(texts, right, f"{where}, question {number}")
+        if letter not in (*letters, *UNLABELLED):
+            known = ", ".join(letters)
+            raise UserError(f"{here}: answer `{shown(letter)}`, one of {known} expected")
+        right = str(letters.index(letter)) if letter in letters else ""
+        choices = [_string(option, "options", here) for option in options]
+        rows.add((article, _string(question, "questions", here), *choices), right, here)
 
 
 # Story Cloze. --------------------------------------------------------------------------------
 
 
-def _story_cloze(text: str, name: str, task: TaskSpec) -> Rows:
+def _story_cloze(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) -> None:
     """The Story Cloze csv: four sentences, two endings, the number (1, 2) of the right one."""
     sentences = [f"InputSentence{i}" for i in range(1, 5)]
     endings = [f"RandomFifthSentenceQuiz{i}" for i in (1, 2)]
     answer = "AnswerRightEnding"
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows = Rows()
-    try:
-        header = next(reader, [])
-        for wanted in [*sentences, *endings]:
-            if wanted not in header:
-                found = ", ".join(header) or "an empty file"
-                raise UserError(f"file {name}, line 1: no column `{wanted}`; found {found}")
-        for cells in reader:
-            if not cells:
-                continue
-            where = f"file {name}, line {reader.line_num}"
-            if len(cells) != len(header):
-                raise UserError(f"{where}: {len(cells)} columns, {len(header)} expected")
-            item = dict(zip(header, cells, strict=True))
-            label = item.get(answer, "").strip()
-            if label not in (*UNLABELLED, "1", "2"):
-                raise UserError(f"{where}: {answer} is `{label}`, 1 or 2 expected")
-            story = " ".join(item[key] for key in sentences)
-            right = str(int(label) - 1) if label in ("1", "2") else ""
-            rows.add((story, "", *(item[key] for key in endings)), right, where)
-    except csv.Error as error:
-        raise UserError(f"file {name}, line {reader.line_num}: not csv ({error})") from None
-    return rows
+    reader = _csv_cells(lines, where, ",", strict=True)
+    _, header = next(reader, (1, []))
+    for wanted in [*sentences, *endings, *([answer] if rows.labelled else [])]:
+        if wanted not in header:
+            found = _few(header) or "an empty file"
+            raise UserError(f"{where}, line 1: no column `{wanted}`; found {found}")
+    for number, cells in reader:
+        here = f"{where}, line {number}"
+        if len(cells) != len(header):
+            raise UserError(f"{here}: {len(cells)} columns, {len(header)} expected")
+        item = dict(zip(header, cells, strict=True))
+        label = item.get(answer, "").strip() if rows.labelled else ""
+        if label not in (*UNLABELLED, "1", "2"):
+            raise UserError(f"{here}: {answer} is `{shown(label)}`, 1 or 2 expected")
+        story = " ".join(item[key] for key in sentences)
+        right = str(int(label) - 1) if label in ("1", "2") else ""
+        row_id = item.get("InputStoryid", "")
+        rows.add((story, "", *(item[key] for key in endings)), right, here, row_id)
 
 
 # DPRD. ---------------------------------------------------------------------------------------
 
 
-def _dprd(text: str, name: str, task: TaskSpec) -> Rows:
+def _dprd(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) -> None:
     """DPRD's blocks: sentence, pronoun, two candidates, answer, a blank line."""
-    rows = Rows()
     block: list[str] = []
     first = 0
-    for number, line in enumerate([*text.split("\n"), ""], 1):
+    for number, line in enumerate(_again_blank(lines), 1):
         if line.strip():
             if not block:
                 first = number
             block.append(line.strip())
         elif block:
-            _add_block(rows, block, f"file {name}, line {first}")
+            _add_block(rows, block, f"{where}, line {first}")
             block = []
-    if not rows.found:
-        raise UserError(f"file {name}: the file is empty; get it again from {task.home}")
-    return rows
+
+
+def _again_blank(lines: Iterable[str]) -> Iterator[str]:
+    yield from lines
+    yield ""
 
 
 def _add_block(rows: Rows, block: list[str], where: str) -> None:
@@ -319,18 +411,22 @@ def _add_block(rows: Rows, block: list[str], where: str) -> None:
     sentence, pronoun, both = block[:3]
     candidates = [part.strip() for part in both.split(",")]
     if len(candidates) != 2:
-        raise UserError(f"{where}: {len(candidates)} candidates in `{both}`, 2 expected")
+        raise UserError(f"{where}: {len(candidates)} candidates in `{shown(both)}`, 2 expected")
     answer = block[3] if len(block) == 4 else ""
     names = [candidate.casefold() for candidate in candidates]
     if answer and answer.casefold() not in names:
-        raise UserError(f"{where}: the answer `{answer}` is none of the candidates `{both}`")
+        raise UserError(
+            f"{where}: the answer `{shown(answer)}` is none of the candidates `{shown(both)}`"
+        )
     right = str(names.index(answer.casefold())) if answer else ""
     rows.add((sentence, pronoun, *candidates), right, where)
 
 
-PARSERS: dict[str, Callable[[str, str, TaskSpec], Rows]] = {
+PARSERS: dict[str, Callable[[Rows, Iterable[str], str, TaskSpec], None]] = {
     "tsv": _tsv,
+    "tsv_quoted": _tsv_quoted,
     "jsonl": _jsonl,
+    "race": _race_lines,
     "story_cloze": _story_cloze,
     "dprd": _dprd,
 }
