@@ -25,6 +25,7 @@ STAGES = {
     "tokenizer": ("tokenizer", "byte-pair encoding: train, import, encode, decode"),
     "corpus": ("stages", "books to token shards"),
     "encode": ("stages", "one data set to token ids"),
+    "tasks": ("tasks", "all data sets of a scale to token ids; what is there already is kept"),
     "pretrain": ("stages", "pre-train one model (L1)"),
     "finetune": ("stages", "fine-tune and score one run (L3)"),
     "zeroshot": ("stages", "score the checkpoints of a model without fine-tuning"),
