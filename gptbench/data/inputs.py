@@ -470,7 +470,8 @@ def run_all(
 
     def encode(item: tuple[EncodeJob, Path]) -> None:
         job, data = item
-        run(job, data, tokenizer, out / job.task.name)
+        # As the workflow hands it over: the order of its keys is that of the splits on disk.
+        run(EncodeJob.from_json(job.to_json()), data, tokenizer, out / job.task.name)
 
     with in_order(encode, sorted(jobs, key=size, reverse=True), workers) as done:
         for _ in done:
