@@ -670,7 +670,8 @@ def test_offline_reads_the_cache(
 
     commit = "0123456789abcdef0123456789abcdef01234567"
     snapshot = tmp_path / "snapshots" / commit
-    (mirror / "someone/lines").rename(snapshot.parent.mkdir() or snapshot)
+    snapshot.parent.mkdir()
+    (mirror / "someone/lines").rename(snapshot)
     asked: dict[str, Any] = {}
 
     def snapshot_download(repository: str, **given: Any) -> str:

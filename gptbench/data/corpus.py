@@ -221,19 +221,28 @@ class _FileProgress:
 
     def __init__(self, collection: Collection) -> None:
         self._progress = Progress(collection.size / 1e6, "corpus", "MB")
-        self._last: Path | None = None
+        self._packed: Path | None = None
 
     def add(self, book: _Book, tokens: int) -> None:
         """One more book is done, and so are all files before its."""
-        facts = {"split": book.split, "tokens": tokens}
-        if book.path.suffix not in (*PACKED, ".parquet"):
-            self._progress.update(book.bytes / 1e6, **facts)
-        elif self._last not in (None, book.path):
-            self._progress.update(self._last.stat().st_size / 1e6, **facts)
-        self._last = book.path
+        size = self._finished(book.path)
+        if book.path.suffix.lower() in (*PACKED, ".parquet"):
+            self._packed = book.path
+        else:
+            size += book.bytes + book.licence
+        self._progress.update(size / 1e6, split=book.split, tokens=tokens)
+
+    def _finished(self, now: Path | None) -> int:
+        """Bytes of the packed file before `now`, once."""
+        last = self._packed
+        if last is None or last == now:
+            return 0
+        self._packed = None
+        return last.stat().st_size
 
     def close(self) -> None:
         """The last line."""
+        self._progress.update(self._finished(None) / 1e6)
         self._progress.close()
 
 
