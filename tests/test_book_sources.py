@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -661,28 +662,47 @@ def test_what_a_mirror_does_not_have(
     assert "\n" not in str(caught.value)
 
 
-def test_offline_reads_the_cache(
-    tmp_path: Path, tokenizer: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_files_of_the_cache_are_read(
+    tmp_path: Path, tokenizer: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
 ) -> None:
-    """Downloaded files are those of the snapshot's folder; its name is the commit."""
+    """Downloaded files are those of the snapshot's folder, named by the commit. With a connection
+    the split's files alone are asked for."""
+    import datasets
     import huggingface_hub
     import huggingface_hub.constants
 
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    snapshot = tmp_path / "snapshots" / commit
+    snapshot = tmp_path / "snapshots" / COMMIT
     snapshot.parent.mkdir()
     (mirror / "someone/lines").rename(snapshot)
     asked: dict[str, Any] = {}
+    local = datasets.load_dataset_builder
 
     def snapshot_download(repository: str, **given: Any) -> str:
         asked.update(given, repository=repository)
         return str(snapshot)
 
+    def builder(path: str, *given: Any, **more: Any) -> Any:
+        if path != "someone/lines":
+            return local(path, *given, **more)
+        assert not offline
+        names = {"train": [f"hf://datasets/{path}@{COMMIT}/train.jsonl"], "test": ["other"]}
+        return SimpleNamespace(config=SimpleNamespace(data_files=names))
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", builder)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
     made = from_hub(tmp_path, tokenizer, None, repository="someone/lines")
-    assert read_json(made / "index.json")["origin"]["commit"] == commit
-    assert (asked["repository"], asked["repo_type"]) == ("someone/lines", "dataset")
+    assert read_json(made / "index.json")["origin"]["commit"] == COMMIT
+    assert asked == {
+        "repository": "someone/lines",
+        "repo_type": "dataset",
+        "revision": None if offline else COMMIT,
+        "allow_patterns": None if offline else ["README.md", "train.jsonl"],
+    }
 
 
 # Windows. ------------------------------------------------------------------------------------

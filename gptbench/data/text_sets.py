@@ -52,26 +52,27 @@ def files_of(source: CorpusSource) -> tuple[list[Path], dict[str, Any]]:
     return files, {**source.model_dump(mode="json", exclude={"mirror"}), "commit": commit}
 
 
-def _downloaded(source: CorpusSource) -> Path:
-    """The folder of the hub's cache that has the split's files."""
-    import datasets
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.constants import HF_HUB_OFFLINE
+_REMOTE = re.compile(r"hf://datasets/[^@]+@(?P<commit>[^/]+)/(?P<path>.+)")
 
-    wanted = None
-    if not HF_HUB_OFFLINE:
+
+def _downloaded(source: CorpusSource) -> Path:
+    """The folder of the hub's cache that has the split's files; its name is the commit."""
+    import datasets
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    revision, wanted = source.revision, None
+    if not constants.HF_HUB_OFFLINE:
         builder = datasets.load_dataset_builder(
             source.repository, source.config, revision=source.revision
         )
         names = _split(builder.config.data_files or {}, source, source.repository)
-        # hf://datasets/<owner>/<name>@<commit>/<path>
-        wanted = ["README.md", *(re.sub(r"^hf://datasets/[^@]+@[^/]+/", "", n) for n in names)]
+        found = [match for name in names if (match := _REMOTE.fullmatch(name))]
+        revision = found[0]["commit"] if found else revision
+        wanted = ["README.md", *(match["path"] for match in found)]
     return Path(
-        snapshot_download(
-            source.repository,
-            repo_type="dataset",
-            revision=source.revision,
-            allow_patterns=wanted,
+        huggingface_hub.snapshot_download(
+            source.repository, repo_type="dataset", revision=revision, allow_patterns=wanted
         )
     )
 
