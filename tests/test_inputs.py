@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptbench.artifacts import read_json
+from gptbench.cli import main
 from gptbench.data import inputs
 from gptbench.data.encoded import Encoded, EncodedTask
 from gptbench.data.inputs import (
@@ -27,7 +29,8 @@ from gptbench.errors import UserError
 from gptbench.settings import EncodeJob, RowLimits, TaskSpec, TokenizerSettings, load_tasks
 from gptbench.training.batches import collate
 
-TASKS = load_tasks(Path(__file__).parent.parent / "config" / "tasks.yaml")
+CONFIG = Path(__file__).parent.parent / "config"
+TASKS = load_tasks(CONFIG / "tasks.yaml")
 WORDS = [*"abcdefghijklmnopqrstuvwxyz.,?", "the", "dog", "bit", "bob", "because", "was", "mad",
          "very", "positive", "negative", "good", "why", "ran", "it"]  # fmt: skip
 
@@ -457,12 +460,30 @@ def test_all_at_once(folder: Path, workers: int) -> None:
         [(job, folder / "data") for job in jobs], folder / "tokenizer", folder / "all", workers
     )
     for name, job in zip(names, jobs, strict=True):
-        one = encode(folder, job, name)
+        one = encode(folder, EncodeJob.from_json(job.to_json()), name)
         assert (one / "facts.json").read_bytes() == (
             folder / "all" / name / "facts.json"
         ).read_bytes()
         for path in one.glob("*.npz"):
             assert path.read_bytes() == (folder / "all" / name / path.name).read_bytes()
+
+
+def test_tasks_of_a_scale_by_command(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    study = {"title": "One", "variants": ["full"], "tasks": ["mrpc"], "zeroshot": ["dprd"]}
+    config |= {"source": "folder", "data_root": None, "world": None, "studies": ["one"]}
+    config["experiments"] = {"studies": {"one": study}}
+    (folder / "one.yaml").write_text(yaml.safe_dump(config))
+    words = ["tasks", str(folder / "one.yaml"), "--data-root", str(folder / "data")]
+    words += ["--tokenizer", str(folder / "tokenizer"), "--out", str(folder / "out")]
+    for said in ("(new)", "as before"):
+        assert main(words) == 0
+        printed = capfd.readouterr().out
+        assert printed.count(said) == 2, printed
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["dprd", "mrpc"]
+    (folder / "data/glue/MRPC/dev.tsv").unlink()
+    assert main([*words, "--workers", "1"]) == 2
+    assert "the file glue/MRPC/dev.tsv of split `dev` is missing" in capfd.readouterr().err
 
 
 def test_facts(folder: Path) -> None:
