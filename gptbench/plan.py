@@ -191,7 +191,7 @@ class Plan:
         """Raise `UserError` for the first file of real data or of imports that is missing."""
         self._check_folder()
         for name, folder in self.corpora().items():
-            self._check_books(folder, f"corpora.{name}")
+            self._books_in(folder, f"corpora.{name}")
         for path in self.tokenizer_files():
             if not path.is_file():
                 raise UserError(f"{path}: no such file; fetch it from the folder model/ of {HOME}")
@@ -206,10 +206,10 @@ class Plan:
                 f"{self.data_root}: no such folder; give DATA=folder with the data sets"
             )
         if self.reads_books and self.config.corpus.source is None:
-            self._check_books(self.data_root / "books", "books")
+            self._books_in(self.data_root / "books", "books")
         self._check_tasks()
 
-    def _check_books(self, folder: Path, what: str) -> None:
+    def _books_in(self, folder: Path, what: str) -> None:
         if self.config.corpus.validation_share is not None:
             _books_there(folder, what)
             return
