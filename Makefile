@@ -31,6 +31,7 @@ lint: $(ENV)
 bench: $(ENV)
 	@python benchmarks/run.py
 	@$(if $(DATA),python -m benchmarks.tokenizer --data "$(abspath $(DATA))")
+	@$(if $(DATA),python -m benchmarks.corpus --data "$(abspath $(DATA))")
 
 clean:
 	rm -rf results/$(SCALE)

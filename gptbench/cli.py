@@ -27,6 +27,7 @@ STAGES = {
     "encode": ("stages", "one data set to token ids"),
     "contamination": ("contamination", "how much of the scored texts stands in the books"),
     "data": ("data", "data sets: check"),
+    "tasks": ("tasks", "all data sets of a scale to token ids; what is there already is kept"),
     "pretrain": ("stages", "pre-train one model (L1)"),
     "finetune": ("stages", "fine-tune and score one run (L3)"),
     "zeroshot": ("stages", "score the checkpoints of a model without fine-tuning"),

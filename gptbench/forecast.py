@@ -58,7 +58,8 @@ def jobs(plan: Plan) -> Iterator[Job]:
     if config.synthetic:
         yield Job("world", "world", plan.world_job())
         before = ["world"]
-    books = [] if config.synthetic else [*(plan.data_root / "books").glob("*/*")]
+    local = not config.synthetic and config.corpus.source is None
+    books = plan.books_below(plan.data_root / "books") if local else []
     given = plan.tokenizer_files()
     yield Job("tokenizer", "tokenizer", plan.tokenizer_job(), before, given or books)
     trained = [(m, p) for m, p in plan.pretrained() if m not in plan.imported()]
@@ -66,10 +67,9 @@ def jobs(plan: Plan) -> Iterator[Job]:
     corpora = plan.corpora()
     for place in sorted({plan.corpus_folder(m).relative_to(plan.root) for m, _ in trained}):
         other = corpora.get(place.name) if place.parent.name == "corpora" else None
-        read = [*other.glob("*/*")] if other else books
-        yield Job(
-            "corpus", str(place), plan.corpus_job(), [*before, "tokenizer"], read, threads=workers
-        )
+        read = plan.books_below(other) if other else books
+        made = plan.corpus_job(place.name if other else None)
+        yield Job("corpus", str(place), made, [*before, "tokenizer"], read, threads=workers)
     for task in plan.task_names():
         files = [] if config.synthetic else plan.task_files(task)
         job = plan.encode_job(task)

@@ -198,8 +198,7 @@ class Plan:
         """Raise `UserError` for the first file of real data or of imports that is missing."""
         self._check_folder()
         for name, folder in self.corpora().items():
-            for split in ("train", "validation"):
-                _books_there(folder / split, f"corpora.{name}")
+            self._books_in(folder, f"corpora.{name}")
         for path in self.tokenizer_files():
             if not path.is_file():
                 raise UserError(f"{path}: no such file; fetch it from the folder model/ of {HOME}")
@@ -213,9 +212,21 @@ class Plan:
             raise UserError(
                 f"{self.data_root}: no such folder; give DATA=folder with the data sets"
             )
-        for split in ("train", "validation") if self.reads_books else ():
-            _books_there(self.data_root / "books" / split, "books")
+        if self.reads_books and self.config.corpus.source is None:
+            self._books_in(self.data_root / "books", "books")
         self._check_tasks()
+
+    def _books_in(self, folder: Path, what: str) -> None:
+        if self.config.corpus.validation_share is not None:
+            _books_there(folder, what)
+            return
+        for split in ("train", "validation"):
+            _books_there(folder / split, what)
+
+    def books_below(self, folder: Path) -> list[Path]:
+        """The files of a folder of books: in `train` and `validation`, or all in one."""
+        pattern = "*/*" if self.config.corpus.validation_share is None else "*"
+        return sorted(path for path in folder.glob(pattern) if path.is_file())
 
     def _check_tasks(self) -> None:
         for task in self.task_names():
@@ -262,11 +273,15 @@ class Plan:
         settings = self.config.tokenizer
         files = {"vocab_file": settings.vocab_file, "merges_file": settings.merges_file}
         found = {key: str(self.given(name)) for key, name in files.items() if name}
-        return TokenizerJob(tokenizer=settings.model_copy(update=found))
+        return TokenizerJob(
+            tokenizer=settings.model_copy(update=found),
+            corpus=None if found else self.config.corpus.reading(),
+        )
 
-    def corpus_job(self) -> CorpusJob:
-        """Turn the books into token shards."""
-        return CorpusJob(corpus=self.config.corpus)
+    def corpus_job(self, name: str | None = None) -> CorpusJob:
+        """Turn the books into token shards; `name` for another corpus, which is a folder."""
+        settings = self.config.corpus
+        return CorpusJob(corpus=settings.model_copy(update={"source": None}) if name else settings)
 
     def encode_job(self, task: str) -> EncodeJob:
         """Parse and encode one data set."""

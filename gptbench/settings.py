@@ -85,11 +85,50 @@ class TokenizerSettings(Settings):
     merges_file: str | None = None
 
 
+class CorpusSource(Settings):
+    """A text set of the Hugging Face hub. `mirror` is a folder of copies of repositories."""
+
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    mirror: str | None = None
+
+
 class CorpusSettings(Settings):
-    """From books to token shards."""
+    """From books to token shards (docs/corpora.md).
+
+    `rows`: of JSON lines and parquet, whether a row's `text_field` is a book or a line of one long
+    text. With `validation_share` books are held out by `seed` instead of lying in a folder.
+    """
+
+    later = frozenset(
+        {"source", "text_field", "rows", "validation_share", "seed", "deduplicate", "strip_licence"}
+    )
 
     shard_tokens: Positive = 50_000_000
     workers: Positive = 2
+    source: CorpusSource | None = None
+    text_field: str = "text"
+    rows: Literal["book", "contiguous"] = "book"
+    validation_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    seed: Natural = 0
+    deduplicate: bool = False
+    strip_licence: bool = False
+
+    @model_validator(mode="after")
+    def _books_are_known(self) -> Self:
+        if self.source is not None and self.validation_share is None:
+            raise ValueError("a source has no folder of held-out books: give validation_share")
+        if self.rows == "contiguous" and (self.deduplicate or self.strip_licence):
+            which = "deduplicate" if self.deduplicate else "strip_licence"
+            raise ValueError(f"{which} needs books, and contiguous rows have no book boundaries")
+        return self
+
+    def reading(self) -> CorpusSettings | None:
+        """What decides which text is read; None where it is all text of the folder `train`."""
+        kept = self.model_copy(update={"shard_tokens": 50_000_000, "workers": 2})
+        return None if kept == CorpusSettings() else kept
 
 
 class TransformerSettings(Settings):
@@ -478,7 +517,12 @@ class WorldJob(Settings):
 
 
 class TokenizerJob(Settings):
+    """`corpus` says which books are read, where that is more than all of the folder `train`."""
+
+    later = frozenset({"corpus"})
+
     tokenizer: TokenizerSettings
+    corpus: CorpusSettings | None = None
 
 
 class CorpusJob(Settings):

@@ -99,8 +99,7 @@ def test_processes_change_nothing(folder: Path) -> None:
 
 def test_blocks_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = (make(folder, name="one") / "train/tokens-00000.bin").read_bytes()
-    cut = book_folder.blocks
-    monkeypatch.setattr(corpus, "blocks", lambda path: cut(path, size=5))
+    monkeypatch.setattr(book_folder, "BLOCK", 5)
     assert (make(folder, name="two") / "train/tokens-00000.bin").read_bytes() == whole
 
 

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptbench.artifacts import read_json
+from gptbench.cli import main
 from gptbench.data import inputs
 from gptbench.data.encoded import Encoded, EncodedTask
-from gptbench.data.inputs import cut_at_pronoun, draw, fine_tuning_inputs, zero_shot_inputs
-from gptbench.data.tasks import Example
+from gptbench.data.inputs import (
+    Pool,
+    cut_at_pronoun,
+    draw,
+    fine_tuning_inputs,
+    zero_shot_inputs,
+)
+from gptbench.data.tasks import Example, load_examples
 from gptbench.data.tokenizer import Tokenizer, import_files, train_on_counts
 from gptbench.errors import UserError
 from gptbench.settings import EncodeJob, RowLimits, TaskSpec, TokenizerSettings, load_tasks
 from gptbench.training.batches import collate
 
-TASKS = load_tasks(Path(__file__).parent.parent / "config" / "tasks.yaml")
+CONFIG = Path(__file__).parent.parent / "config"
+TASKS = load_tasks(CONFIG / "tasks.yaml")
 WORDS = [*"abcdefghijklmnopqrstuvwxyz.,?", "the", "dog", "bit", "bob", "because", "was", "mad",
          "very", "positive", "negative", "good", "why", "ran", "it"]  # fmt: skip
 
@@ -251,7 +261,7 @@ def test_no_sequence_exceeds_the_context(form: str, texts: list[str], n_ctx: int
 )
 def test_zero_shot_keeps_what_is_scored(name: str, texts: list[str], n_ctx: int) -> None:
     tokenizer = PROPERTY
-    whole = [len(scored) for _, scored in inputs.ZERO_SHOT[name](texts, tokenizer)]
+    whole = [len(scored) for _, scored in inputs.ZERO_SHOT[name](texts, Pool(tokenizer))]
     for (ids, first), n in zip(
         zero_shot_inputs(name, texts, tokenizer, n_ctx)[0], whole, strict=True
     ):
@@ -319,6 +329,161 @@ def test_encoded_task_comes_back(folder: Path, words: Tokenizer) -> None:
     assert [a.dtype for a in (train.tokens, train.offsets, train.labels)] == [
         np.int32, np.int64, np.int64,
     ]  # fmt: skip
+
+
+def test_arrays_are_the_sequences_of_each_example(
+    folder: Path, words: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Example by example as lists; so few spans at once that sequences are cut between."""
+    monkeypatch.setattr(inputs, "SPANS_AT_ONCE", 3)
+    for name in ("mrpc", "cola", "dprd"):
+        task = TASKS[name]
+        out = encode(folder, job_of(task, zeroshot=name != "mrpc"), name)
+        for split in ("train", "test") if name == "dprd" else ("train", "dev"):
+            examples = load_examples(task, split, folder / "data")
+            if name != "dprd":
+                tuned = EncodedTask.load(out).splits[split]
+                lists = [fine_tuning_inputs(e.texts, task.format, words, 32)[0] for e in examples]
+                flat = [ids for sequences in lists for ids in sequences]
+                assert tuned.tokens.tolist() == [i for ids in flat for i in ids]
+                assert np.diff(tuned.offsets).tolist() == [len(ids) for ids in flat]
+            if name != "mrpc" and split in (zero := EncodedTask.load(out, True).splits):
+                scored = [zero_shot_inputs(name, e.texts, words, 32)[0] for e in examples]
+                pairs = [pair for sequences in scored for pair in sequences]
+                assert zero[split].tokens.tolist() == [i for ids, _ in pairs for i in ids]
+                firsts = zero[split].scored_from
+                assert firsts is not None
+                assert firsts.tolist() == [first for _, first in pairs]
+
+
+# Kept arrays. --------------------------------------------------------------------------------
+
+
+def stamps(out: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in sorted(out.iterdir())}
+
+
+def test_arrays_are_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = job_of(TASKS["mrpc"])
+    out = encode(folder, job)
+    before, manifest = stamps(out), read_json(out / "manifest.json")
+    assert "encode: mrpc, 4 rows (new)" in capsys.readouterr().out
+    monkeypatch.setattr(inputs, "encode_task", lambda *_: pytest.fail("encoded again"))
+    encode(folder, job)
+    assert stamps(out) == before
+    assert "encode: mrpc, 4 rows, as before" in capsys.readouterr().out
+    for name in ("facts.json", "manifest.json"):  # as the workflow does before it runs a job
+        (out / name).unlink()
+    encode(folder, job)
+    again = read_json(out / "manifest.json")
+    for key in ("run_id", "files", "inputs", "settings", "rows", "tokenizer_id", "vocab_size"):
+        assert again[key] == manifest[key]
+    assert read_json(out / "facts.json")["rows"] == {"train": 2, "dev": 2}
+    assert EncodedTask.load(out).splits
+
+
+def _other_data(folder: Path, out: Path) -> None:
+    path = folder / "data" / "glue/MRPC/train.tsv"
+    path.write_text(path.read_text().replace("\ta\t", "\tdog\t"))
+
+
+def _other_tokenizer(folder: Path, out: Path) -> None:
+    train_on_counts(Counter({"a": 3, "b": 2}), TokenizerSettings(merges=2)).save(
+        folder / "tokenizer"
+    )
+
+
+def _broken_array(folder: Path, out: Path) -> None:
+    data = bytearray((out / "examples.npz").read_bytes())
+    data[len(data) // 2] ^= 1
+    (out / "examples.npz").write_bytes(data)
+
+
+def _no_array(folder: Path, out: Path) -> None:
+    (out / "examples.npz").unlink()
+
+
+def _broken_record(folder: Path, out: Path) -> None:
+    (out / "encoded.json").write_text('{"key": ')
+
+
+def _other_record(folder: Path, out: Path) -> None:
+    (out / "encoded.json").write_text("[]")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (_other_data, "the data, the tokenizer or the settings changed"),
+        (_other_tokenizer, "the data, the tokenizer or the settings changed"),
+        (_broken_array, "examples.npz had another checksum"),
+        (_no_array, "what was there was broken"),
+        (_broken_record, "what was there was broken"),
+        (_other_record, "what was there was broken"),
+    ],
+)
+def test_stale_and_broken_arrays_are_made_again(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[Path, Path], None],
+    why: str,
+) -> None:
+    job = job_of(TASKS["mrpc"])
+    out = encode(folder, job)
+    change(folder, out)
+    capsys.readouterr()
+    encode(folder, job)
+    assert f"({why})" in capsys.readouterr().out
+    fresh = encode(folder, job, "fresh")
+    assert (out / "examples.npz").read_bytes() == (fresh / "examples.npz").read_bytes()
+    assert (out / "encoded.json").read_bytes() == (fresh / "encoded.json").read_bytes()
+    assert EncodedTask.load(out).splits
+
+
+def test_other_settings_are_not_served(folder: Path) -> None:
+    out = encode(folder, job_of(TASKS["mrpc"]))
+    first = (out / "examples.npz").read_bytes()
+    encode(folder, job_of(TASKS["mrpc"]).model_copy(update={"n_ctx": 16}))
+    assert (out / "examples.npz").read_bytes() == first  # the texts are short
+    assert read_json(out / "manifest.json")["settings"]["n_ctx"] == 16
+    encode(folder, job_of(TASKS["mrpc"], rows=1))
+    assert len(EncodedTask.load(out).splits["train"]) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_at_once(folder: Path, workers: int) -> None:
+    names = ("mrpc", "cola", "dprd")
+    jobs = [job_of(TASKS[name], zeroshot=name == "dprd") for name in names]
+    inputs.run_all(
+        [(job, folder / "data") for job in jobs], folder / "tokenizer", folder / "all", workers
+    )
+    for name, job in zip(names, jobs, strict=True):
+        one = encode(folder, EncodeJob.from_json(job.to_json()), name)
+        assert (one / "facts.json").read_bytes() == (
+            folder / "all" / name / "facts.json"
+        ).read_bytes()
+        for path in one.glob("*.npz"):
+            assert path.read_bytes() == (folder / "all" / name / path.name).read_bytes()
+
+
+def test_tasks_of_a_scale_by_command(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    study = {"title": "One", "variants": ["full"], "tasks": ["mrpc"], "zeroshot": ["dprd"]}
+    config |= {"source": "folder", "data_root": None, "world": None, "studies": ["one"]}
+    config["experiments"] = {"studies": {"one": study}}
+    (folder / "one.yaml").write_text(yaml.safe_dump(config))
+    words = ["tasks", str(folder / "one.yaml"), "--data-root", str(folder / "data")]
+    words += ["--tokenizer", str(folder / "tokenizer"), "--out", str(folder / "out")]
+    for said in ("(new)", "as before"):
+        assert main(words) == 0
+        printed = capfd.readouterr().out
+        assert printed.count(said) == 2, printed
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["dprd", "mrpc"]
+    (folder / "data/glue/MRPC/dev.tsv").unlink()
+    assert main([*words, "--workers", "1"]) == 2
+    assert "the file glue/MRPC/dev.tsv of split `dev` is missing" in capfd.readouterr().err
 
 
 def test_facts(folder: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,61 +21,78 @@ import numpy.typing as npt
 
 from gptbench.artifacts import MANIFEST, Run, file_digest, read_json, write_json
 from gptbench.data import text as texts
-from gptbench.data.books import blocks, book_files, digest_of, in_order
+from gptbench.data.books import (
+    PACKED,
+    SPLITS,
+    Book,
+    Collection,
+    blocks,
+    chosen,
+    collect,
+    in_order,
+    placed,
+    without_licence,
+)
 from gptbench.data.tokenizer import SPECIAL, Tokenizer
 from gptbench.errors import UserError
 from gptbench.progress import Progress
 from gptbench.settings import CorpusJob
 
 INDEX = "index.json"
-SPLITS = ("train", "validation")
+SCANNED = 1 << 22
+"""Tokens that are looked through at once."""
 
 Ids = npt.NDArray[np.int64]
 
 
 class _Book(NamedTuple):
-    """One encoded book: its tokens are in the file `part`."""
+    """One encoded book of `split`: its tokens are in the file `part`.
 
+    `bytes` and `words` are those of the text that was used, `licence` the bytes that were not.
+    """
+
+    split: str
     name: str
+    path: Path
     part: Path
     tokens: int
     words: int
     bytes: int
+    licence: int
 
 
 def run(job: CorpusJob, books: Path, tokenizer: Path, out: Path) -> None:
-    """The stage `corpus`: every book of `books`/{train,validation} as ids below `out`.
+    """The stage `corpus`: the books in `books`, or of a hub's text set, as ids below `out`.
 
-    Memory stays bounded by the tokenizer's cache and a block of text, whatever the size of the
-    corpus. Raises `UserError` where books are missing or not UTF-8.
+    Memory stays bounded by the tokenizer's caches and some blocks of text, whatever the size of
+    the corpus. Raises `UserError` where books are missing, broken or not UTF-8; nothing but the
+    log is left then.
     """
+    settings = job.corpus
     bpe = Tokenizer.load(tokenizer)
-    files = {split: book_files(books, split) for split in SPLITS}
-    digests = {f"books/{split}": digest_of(files[split]) for split in SPLITS}
-    stage = Run("corpus", job, {"tokenizer": bpe.id, **digests})
+    collection = collect(books, settings)
+    stage = Run("corpus", job, {"tokenizer": bpe.id, **collection.digests})
     out.mkdir(parents=True, exist_ok=True)
     for stale in (MANIFEST, INDEX):
         (out / stale).unlink(missing_ok=True)
     dtype = number_type(bpe.vocab_size)
-    size = sum(path.stat().st_size for paths in files.values() for path in paths)
     start = time.perf_counter()
     texts.words("warm")  # spaCy is imported once, before processes fork
-    progress = Progress(size / 1e6, "corpus", "MB")
-    splits = {
-        split: _write_split(paths, bpe, dtype, job, out / split, progress)
-        for split, paths in files.items()
-    }
-    progress.close()
+    parts = out / ".parts"
+    try:
+        for folder in (parts, *(out / split for split in SPLITS)):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        index, size = _write(job, collection, bpe, dtype, out, parts)
+    except BaseException:
+        for split in SPLITS:
+            shutil.rmtree(out / split, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(parts, ignore_errors=True)
     seconds = time.perf_counter() - start
-    index = {
-        "tokenizer_id": bpe.id,
-        "vocab_size": bpe.vocab_size,
-        "newline": bpe.newline,
-        "dtype": dtype.name,
-        "splits": splits,
-    }
     write_json(out / INDEX, index)
-    tokens = sum(split["tokens"] for split in splits.values())
+    tokens = sum(split["tokens"] for split in index["splits"].values())
     print(
         f"corpus: {tokens:,} tokens from {size / 1e6:.1f} MB in {seconds:.1f} s:"
         f" {tokens / seconds:,.0f} tokens/s, {size / 1e6 / seconds:.2f} MB/s",
@@ -102,8 +119,12 @@ def encoded_blocks(path: Path, bpe: Tokenizer) -> Iterator[Block]:
 
     Raises `UserError` where the file is missing or not UTF-8.
     """
+    return _encoded(blocks(path), bpe)
+
+
+def _encoded(found: Iterable[str], bpe: Tokenizer) -> Iterator[Block]:
     begun = False
-    for block in blocks(path):
+    for block in found:
         ids = bpe.encode(block)
         if ids and begun:
             ids.insert(0, bpe.newline)
@@ -111,55 +132,158 @@ def encoded_blocks(path: Path, bpe: Tokenizer) -> Iterator[Block]:
         yield Block(ids, len(block.split()), len(block.encode()))
 
 
-def _encode_book(path: Path, bpe: Tokenizer, dtype: np.dtype[Any], folder: Path) -> _Book:
+def _encode_book(
+    item: tuple[int, str, Book], bpe: Tokenizer, dtype: np.dtype[Any], folder: Path, strip: bool
+) -> _Book:
     """Write one book's ids to a file of its own in `folder`."""
-    part = folder / f"{path.name}.part"
-    tokens = words = size = 0
+    place, split, book = item
+    part = folder / f"{place}.part"
+    tokens = words = size = read = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal read
+        for block in blocks(book):
+            read += len(block.encode())
+            yield block
+
     with part.open("wb") as file:
-        for block in encoded_blocks(path, bpe):
+        for block in _encoded(without_licence(counted()) if strip else blocks(book), bpe):
             size += block.bytes
             words += block.words
             tokens += len(block.ids)
             np.asarray(block.ids, dtype).tofile(file)
-    return _Book(path.name, part, tokens, words, size)
+    licence = max(0, read - size)
+    return _Book(split, book.name, book.path, part, tokens, words, size, licence)
 
 
-def _write_split(
-    paths: Sequence[Path],
+def _write(
+    job: CorpusJob,
+    collection: Collection,
     bpe: Tokenizer,
     dtype: np.dtype[Any],
-    job: CorpusJob,
-    folder: Path,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Encode the books of one split; returns its entry of the index."""
-    shutil.rmtree(folder, ignore_errors=True)
-    parts = folder / ".parts"
-    parts.mkdir(parents=True)
-    shards = _Shards(folder, dtype, job.corpus.shard_tokens)
-    entries: list[dict[str, Any]] = []
-    encode = partial(_encode_book, bpe=bpe, dtype=dtype, folder=parts)
-    with in_order(encode, paths, job.corpus.workers) as books:
+    out: Path,
+    parts: Path,
+) -> tuple[dict[str, Any], int]:
+    """Encode all books into shards; the index, and how many bytes of text were used."""
+    settings = job.corpus
+    choice = chosen(collection, settings)
+
+    def items() -> Iterator[tuple[int, str, Book]]:
+        for place, (split, book) in enumerate(placed(collection, settings)):
+            where = split if choice.splits is None else choice.splits[place]
+            if where is not None:
+                yield place, where, book
+
+    splits = {split: _Split(out / split, dtype, settings.shard_tokens, bpe) for split in SPLITS}
+    encode = partial(_encode_book, bpe=bpe, dtype=dtype, folder=parts, strip=settings.strip_licence)
+    progress = _FileProgress(collection)
+    stripped: list[int] = []
+    with in_order(encode, items(), settings.workers) as books:
         for book in books:
-            if book.tokens and shards.total:
-                shards.write(np.asarray([bpe.newline], dtype))
-            start = shards.total
-            shards.copy(book.part)
-            book.part.unlink()
-            progress.update(book.bytes / 1e6, split=folder.name, tokens=shards.total)
-            if book.tokens:
-                facts = {"tokens": book.tokens, "words": book.words, "bytes": book.bytes}
-                entries.append({"name": book.name, "start": start, **facts})
-    parts.rmdir()
-    if not entries:
-        raise UserError(f"{paths[0].parent}: the books hold no text")
-    return {
-        "tokens": shards.total,
-        "words": sum(entry["words"] for entry in entries),
-        "bytes": sum(entry["bytes"] for entry in entries),
-        "shards": shards.close(),
-        "books": entries,
+            splits[book.split].add(book)
+            stripped += [book.licence] if book.licence else []
+            progress.add(book, splits[book.split].tokens)
+    progress.close()
+    for split, made in splits.items():
+        if not made.books:
+            held = [str(path.parent) for path in collection.files.get(split, [])]
+            raise UserError(f"{held[0] if held else split}: the books hold no text")
+    index: dict[str, Any] = {
+        "tokenizer_id": bpe.id,
+        "vocab_size": bpe.vocab_size,
+        "newline": bpe.newline,
+        "dtype": dtype.name,
+        "splits": {split: made.entry() for split, made in splits.items()},
     }
+    if settings.rows == "contiguous":
+        index["boundaries"] = "blocks of rows"
+    if collection.origin is not None:
+        index["origin"] = collection.origin
+    if settings.deduplicate:
+        index["repeated"] = choice.repeated
+        print(f"corpus: {len(choice.repeated):,} repeated books left out", flush=True)
+    if settings.strip_licence:
+        index["licence"] = {"books": len(stripped), "bytes": sum(stripped)}
+        print(
+            f"corpus: licence text of {len(stripped):,} books taken off,"
+            f" {sum(stripped) / 1e6:.2f} MB",
+            flush=True,
+        )
+    if settings.validation_share is not None:
+        held_out, rest = len(splits["validation"].books), len(splits["train"].books)
+        what = "blocks" if settings.rows == "contiguous" else "books"
+        print(f"corpus: {held_out:,} of {held_out + rest:,} {what} held out", flush=True)
+    return index, sum(made.bytes for made in splits.values())
+
+
+class _FileProgress:
+    """Progress by text where files are plain, by whole files where they are packed."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._progress = Progress(collection.size / 1e6, "corpus", "MB")
+        self._packed: Path | None = None
+
+    def add(self, book: _Book, tokens: int) -> None:
+        """One more book is done, and so are all files before its."""
+        size = self._finished(book.path)
+        if book.path.suffix.lower() in (*PACKED, ".parquet"):
+            self._packed = book.path
+        else:
+            size += book.bytes + book.licence
+        self._progress.update(size / 1e6, split=book.split, tokens=tokens)
+
+    def _finished(self, now: Path | None) -> int:
+        """Bytes of the packed file before `now`, once."""
+        last = self._packed
+        if last is None or last == now:
+            return 0
+        self._packed = None
+        return last.stat().st_size
+
+    def close(self) -> None:
+        """The last line."""
+        self._progress.update(self._finished(None) / 1e6)
+        self._progress.close()
+
+
+class _Split:
+    """One split as its books come in."""
+
+    def __init__(self, folder: Path, dtype: np.dtype[Any], limit: int, bpe: Tokenizer) -> None:
+        self._shards = _Shards(folder, dtype, limit)
+        self._newline = np.asarray([bpe.newline], dtype)
+        self.books: list[dict[str, Any]] = []
+
+    @property
+    def tokens(self) -> int:
+        """Ids so far."""
+        return self._shards.total
+
+    @property
+    def bytes(self) -> int:
+        """Of the text that was used."""
+        return sum(int(book["bytes"]) for book in self.books)
+
+    def add(self, book: _Book) -> None:
+        """Append a book's ids and delete its part."""
+        if book.tokens and self.tokens:
+            self._shards.write(self._newline)
+        start = self.tokens
+        self._shards.copy(book.part)
+        book.part.unlink()
+        if book.tokens:
+            facts = {"tokens": book.tokens, "words": book.words, "bytes": book.bytes}
+            self.books.append({"name": book.name, "start": start, **facts})
+
+    def entry(self) -> dict[str, Any]:
+        """The split's entry of the index."""
+        return {
+            "tokens": self.tokens,
+            "words": sum(book["words"] for book in self.books),
+            "bytes": self.bytes,
+            "shards": self._shards.close(),
+            "books": self.books,
+        }
 
 
 class _Shards:
@@ -274,13 +398,16 @@ class TokenCorpus:
             shard += 1
         return out
 
-    def line_starts(self) -> Ids:
-        """Positions right after a line break, and 0, in order."""
-        found = [np.zeros(1, np.int64)]
+    def line_starts(self) -> npt.NDArray[Any]:
+        """Positions right after a line break, and 0, in order (uint32 if that is enough)."""
+        small = np.uint32 if len(self) < 1 << 32 else np.int64  # there may be many millions
+        found = [np.zeros(1, small)]
         for offset, shard in self._with_offsets():
-            found.append(np.flatnonzero(shard == self.newline).astype(np.int64) + offset + 1)
+            for begin in range(0, len(shard), SCANNED):
+                breaks = np.flatnonzero(shard[begin : begin + SCANNED] == self.newline)
+                found.append((breaks + (offset + begin + 1)).astype(small))
         starts = np.concatenate(found)
-        return starts[starts < len(self)]
+        return starts[: int(np.searchsorted(starts, len(self)))]
 
     def _with_offsets(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
         for end, shard in zip(self._ends, self._shards, strict=True):

@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gptbench.artifacts import MANIFEST, Run, file_digest, write_json
-from gptbench.data.encoded import EXAMPLES, ZEROSHOT, Encoded, EncodedTask
+from gptbench.artifacts import MANIFEST, Run, digest, file_digest, read_json, write_json
+from gptbench.data.books import in_order
+from gptbench.data.encoded import EXAMPLES, ZEROSHOT, Array, Encoded, EncodedTask
 from gptbench.data.formats import split_source
 from gptbench.data.repeats import repeats
 from gptbench.data.tasks import Example, Parsed, files_of, load_split
@@ -36,6 +38,38 @@ __all__ = ["Encoded", "EncodedTask", "encode_task", "fine_tuning_inputs", "run",
 
 Ids = list[int]
 Scored = tuple[Ids, int]
+Span = range
+Prompt = tuple[list[Span], Span]
+"""Of a zero-shot input: the context, and what is scored."""
+
+SPANS_AT_ONCE = 1 << 13
+
+
+class Pool:
+    """The ids of texts in one array, each text encoded once.
+
+    `pool(text)` is a span, a `range` of positions in `ids`: it is measured and cut as a list is.
+    The three special tokens are the first spans.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._encode = tokenizer.encode
+        self._spans: dict[str, Span] = {}
+        self.ids = array("i", [tokenizer.start, tokenizer.delimiter, tokenizer.classify])
+        self.start, self.delimiter, self.classify = range(1), range(1, 2), range(2, 3)
+
+    def __call__(self, text: str) -> Span:
+        """Where the ids of a text are."""
+        span = self._spans.get(text)
+        if span is None:
+            begin = len(self.ids)
+            self.ids.extend(self._encode(text))
+            span = self._spans[text] = range(begin, len(self.ids))
+        return span
+
+    def read(self, spans: Sequence[Span]) -> Ids:
+        """The ids of spans, one after another."""
+        return [self.ids[i] for span in spans for i in span]
 
 
 # Fine-tuning. --------------------------------------------------------------------------------
@@ -49,23 +83,30 @@ def fine_tuning_inputs(
     Each text is cut to `n_ctx // 2 - 2` tokens as in the released code; of a choice with a
     question see `_choice`.
     """
+    pool = Pool(tokenizer)
+    sequences, cut = _fine_tuning(texts, form, pool, n_ctx)
+    return [pool.read(spans) for spans in sequences], cut
+
+
+def _fine_tuning(
+    texts: Sequence[str], form: str, pool: Pool, n_ctx: int
+) -> tuple[list[list[Span]], bool]:
     if form == "choice":
-        return _choice(texts, tokenizer, n_ctx)
-    start, delimiter, classify = tokenizer.start, tokenizer.delimiter, tokenizer.classify
+        return _choice(texts, pool, n_ctx)
     limit = n_ctx // 2 - 2
-    whole = [tokenizer.encode(text) for text in texts]
-    cut = any(len(ids) > limit for ids in whole)
-    parts = [ids[:limit] for ids in whole]
+    whole = [pool(text) for text in texts]
+    cut = any(len(span) > limit for span in whole)
+    parts = [span[:limit] for span in whole]
     if form == "single":
-        return [[start, *parts[0], classify]], cut
+        return [[pool.start, parts[0], pool.classify]], cut
     one, two = parts
-    forward = [start, *one, delimiter, *two, classify]
+    forward = [pool.start, one, pool.delimiter, two, pool.classify]
     if form == "pair":
         return [forward], cut
-    return [forward, [start, *two, delimiter, *one, classify]], cut
+    return [forward, [pool.start, two, pool.delimiter, one, pool.classify]], cut
 
 
-def _choice(texts: Sequence[str], tokenizer: Tokenizer, n_ctx: int) -> tuple[list[Ids], bool]:
+def _choice(texts: Sequence[str], pool: Pool, n_ctx: int) -> tuple[list[list[Span]], bool]:
     """`s context question d answer_k c` for each answer.
 
     Without a question (Story Cloze) context and answers are cut as every text is. With one
@@ -73,7 +114,7 @@ def _choice(texts: Sequence[str], tokenizer: Tokenizer, n_ctx: int) -> tuple[lis
     is cut, for each answer by itself; a question that leaves no room loses its end as well, and
     at last the answer.
     """
-    context, question, *answers = (tokenizer.encode(text) for text in texts)
+    context, question, *answers = (pool(text) for text in texts)
     limit = n_ctx // 2 - 2
     cut = False
     out = []
@@ -84,11 +125,11 @@ def _choice(texts: Sequence[str], tokenizer: Tokenizer, n_ctx: int) -> tuple[lis
             room = n_ctx - 3 - len(answer_kept) - len(question_kept)
             context_kept = context[:room]
         else:
-            context_kept, question_kept, answer_kept = context[:limit], [], answer[:limit]
+            context_kept, question_kept, answer_kept = context[:limit], range(0), answer[:limit]
         kept = len(context_kept) + len(question_kept) + len(answer_kept)
         cut = cut or kept < len(context) + len(question) + len(answer)
-        before = [tokenizer.start, *context_kept, *question_kept]
-        out.append([*before, tokenizer.delimiter, *answer_kept, tokenizer.classify])
+        before = [pool.start, context_kept, question_kept]
+        out.append([*before, pool.delimiter, answer_kept, pool.classify])
     return out, cut
 
 
@@ -108,29 +149,30 @@ def zero_shot_inputs(
 
     What is too long loses the context's beginning; what is scored stays.
     """
-    return _fitted(ZERO_SHOT[name](texts, tokenizer), n_ctx)
+    pool = Pool(tokenizer)
+    sequences, cut = _fitted(ZERO_SHOT[name](texts, pool), n_ctx)
+    return [(pool.read(spans), first) for spans, first in sequences], cut
 
 
-def _cola(texts: Sequence[str], tokenizer: Tokenizer) -> list[tuple[Ids, Ids]]:
-    ids = tokenizer.encode(texts[0])
-    return [(ids[:1], ids[1:])]
+def _cola(texts: Sequence[str], pool: Pool) -> list[Prompt]:
+    span = pool(texts[0])
+    return [([span[:1]], span[1:])]
 
 
-def _sst2(texts: Sequence[str], tokenizer: Tokenizer) -> list[tuple[Ids, Ids]]:
-    context = tokenizer.encode(texts[0]) + tokenizer.encode("very")
-    return [(context, tokenizer.encode(word)) for word in ("negative", "positive")]
+def _sst2(texts: Sequence[str], pool: Pool) -> list[Prompt]:
+    context = [pool(texts[0]), pool("very")]
+    return [(context, pool(word)) for word in ("negative", "positive")]
 
 
-def _race(texts: Sequence[str], tokenizer: Tokenizer) -> list[tuple[Ids, Ids]]:
-    context = tokenizer.encode(texts[0]) + tokenizer.encode(texts[1])
-    return [(context, tokenizer.encode(answer)) for answer in texts[2:]]
+def _race(texts: Sequence[str], pool: Pool) -> list[Prompt]:
+    context = [pool(texts[0]), pool(texts[1])]
+    return [(context, pool(answer)) for answer in texts[2:]]
 
 
-def _dprd(texts: Sequence[str], tokenizer: Tokenizer) -> list[tuple[Ids, Ids]]:
+def _dprd(texts: Sequence[str], pool: Pool) -> list[Prompt]:
     sentence, pronoun, *candidates = texts
     before, after = cut_at_pronoun(sentence, pronoun)
-    rest = tokenizer.encode(after)
-    return [(tokenizer.encode(f"{before}{candidate}"), rest) for candidate in candidates]
+    return [([pool(f"{before}{candidate}")], pool(after)) for candidate in candidates]
 
 
 def cut_at_pronoun(sentence: str, pronoun: str) -> tuple[str, str]:
@@ -148,7 +190,7 @@ def cut_at_pronoun(sentence: str, pronoun: str) -> tuple[str, str]:
     raise UserError(f"the pronoun `{pronoun}` is not in `{sentence}`, or nothing follows it")
 
 
-ZERO_SHOT: dict[str, Callable[[Sequence[str], Tokenizer], list[tuple[Ids, Ids]]]] = {
+ZERO_SHOT: dict[str, Callable[[Sequence[str], Pool], list[Prompt]]] = {
     "cola": _cola,
     "sst2": _sst2,
     "race": _race,
@@ -156,38 +198,67 @@ ZERO_SHOT: dict[str, Callable[[Sequence[str], Tokenizer], list[tuple[Ids, Ids]]]
 }
 
 
-def _fitted(pairs: list[tuple[Ids, Ids]], n_ctx: int) -> tuple[list[Scored], bool]:
+def _fitted(prompts: list[Prompt], n_ctx: int) -> tuple[list[tuple[list[Span], int]], bool]:
     """Context and scored part joined within `n_ctx`, at least one token of context kept."""
     out, cut = [], False
-    for context, scored in pairs:
-        cut = cut or len(context) + len(scored) > n_ctx
-        scored = scored[: n_ctx - min(1, len(context))]
-        context = context[max(0, len(context) + len(scored) - n_ctx) :]
-        out.append(([*context, *scored], max(1, len(context))))
+    for context, scored in prompts:
+        given = sum(map(len, context))
+        cut = cut or given + len(scored) > n_ctx
+        scored = scored[: n_ctx - min(1, given)]
+        surplus = max(0, given + len(scored) - n_ctx)
+        out.append(([*_without(context, surplus), scored], max(1, given - surplus)))
     return out, cut
+
+
+def _without(spans: list[Span], count: int) -> Iterator[Span]:
+    """The spans without the first `count` ids."""
+    for span in spans:
+        yield span[count:]
+        count = max(0, count - len(span))
 
 
 # Splits. -------------------------------------------------------------------------------------
 
 
-@dataclass
 class _Split:
-    """Sequences of a split as they are collected."""
+    """Sequences of a split as they are collected: where each span begins and its length."""
 
-    sequences: list[Ids] = field(default_factory=list)
-    scored_from: list[int] = field(default_factory=list)
-    cut: int = 0
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._starts, self._lengths, self._spans = array("q"), array("q"), array("q")
+        self._scored_from = array("q")
+        self.cut = 0
+
+    def add(self, spans: list[Span], scored_from: int = 0) -> None:
+        """One more sequence, and of a zero-shot input the first position that is scored."""
+        self._starts.extend(span.start for span in spans)
+        self._lengths.extend(map(len, spans))
+        self._spans.append(len(spans))
+        self._scored_from.append(scored_from)
 
     def encoded(self, examples: Sequence[Example], scored: bool, regression: bool) -> Encoded:
-        lengths = [len(sequence) for sequence in self.sequences]
+        lengths = np.asarray(self._lengths)
+        ends = np.cumsum(lengths)
+        offsets = np.concatenate([[0], ends[np.cumsum(self._spans) - 1]])
         return Encoded(
-            tokens=np.asarray([i for sequence in self.sequences for i in sequence], np.int32),
-            offsets=np.cumsum([0, *lengths]).astype(np.int64),
-            per_example=len(self.sequences) // len(examples),
+            tokens=self._gather(lengths, ends),
+            offsets=offsets.astype(np.int64),
+            per_example=len(self._spans) // len(examples),
             labels=np.asarray([e.label for e in examples], np.float32 if regression else np.int64),
             index=np.asarray([e.index for e in examples], np.int64),
-            scored_from=np.asarray(self.scored_from, np.int64) if scored else None,
+            scored_from=np.asarray(self._scored_from) if scored else None,
         )
+
+    def _gather(self, lengths: Array, ends: Array) -> Array:
+        """All sequences one after another: some thousand spans at a time are looked up."""
+        ids = np.asarray(self._pool.ids, np.int32)
+        moved = np.asarray(self._starts) - (ends - lengths)
+        out = np.empty(int(ends[-1]), np.int32)
+        for first in range(0, len(lengths), SPANS_AT_ONCE):
+            part = slice(first, first + SPANS_AT_ONCE)
+            begin, end = int(ends[first] - lengths[first]), int(ends[part][-1])
+            out[begin:end] = ids[np.repeat(moved[part], lengths[part]) + np.arange(begin, end)]
+        return out
 
 
 def draw(examples: list[Example], rows: int | None, seed: int, name: str) -> list[Example]:
@@ -203,29 +274,29 @@ def draw(examples: list[Example], rows: int | None, seed: int, name: str) -> lis
 
 
 def _encode_fine_tuning(
-    job: EncodeJob, examples: Sequence[Example], tokenizer: Tokenizer
+    job: EncodeJob, examples: Sequence[Example], pool: Pool
 ) -> tuple[Encoded, float]:
-    split = _Split()
+    split = _Split(pool)
     for example in examples:
-        found, cut = fine_tuning_inputs(example.texts, job.task.format, tokenizer, job.n_ctx)
-        split.sequences.extend(found)
+        found, cut = _fine_tuning(example.texts, job.task.format, pool, job.n_ctx)
+        for spans in found:
+            split.add(spans)
         split.cut += cut
     encoded = split.encoded(examples, scored=False, regression=job.task.range is not None)
     return encoded, split.cut / len(examples)
 
 
 def _encode_zero_shot(
-    job: EncodeJob, examples: Sequence[Example], tokenizer: Tokenizer
+    job: EncodeJob, examples: Sequence[Example], pool: Pool
 ) -> tuple[Encoded, float]:
-    split = _Split()
+    split = _Split(pool)
     for example in examples:
         try:
-            found, cut = zero_shot_inputs(job.task.name, example.texts, tokenizer, job.n_ctx)
+            found, cut = _fitted(ZERO_SHOT[job.task.name](example.texts, pool), job.n_ctx)
         except UserError as error:
             raise UserError(f"task {job.task.name}, row {example.index}: {error}") from None
-        for sequence, first in found:
-            split.sequences.append(sequence)
-            split.scored_from.append(first)
+        for spans, first in found:
+            split.add(spans, first)
         split.cut += cut
     return split.encoded(examples, scored=True, regression=False), split.cut / len(examples)
 
@@ -245,13 +316,14 @@ def encode_task(
         )
     tuned = task.kind != "pronoun resolution"
     facts = _Facts(task, root)
+    pool = Pool(tokenizer)
     parsed = {split: load_split(task, split, root) for split in task.files}
     again = repeats(task, parsed)
     splits: dict[str, Encoded] = {}
     for split, part in parsed.items():
         rows = job.limits.train if split == task.train else job.limits.eval
         examples = draw(part.examples, rows, job.seed, f"{task.name}/{split}")
-        encoded, cut = _encode_fine_tuning(job, examples, tokenizer)
+        encoded, cut = _encode_fine_tuning(job, examples, pool)
         if tuned:
             splits[split] = encoded
         facts.add(split, part, examples, encoded, cut, again[split])
@@ -259,7 +331,7 @@ def encode_task(
     for split in _zero_shot_splits(task) if job.zeroshot else []:
         name = f"{task.name}/{split}/zeroshot"
         examples = draw(parsed[split].examples, job.zeroshot_rows, job.seed, name)
-        zero[split], _ = _encode_zero_shot(job, examples, tokenizer)
+        zero[split], _ = _encode_zero_shot(job, examples, pool)
     made = [
         EncodedTask(task.name, tokenizer.vocab_size, tokenizer.id, part) if part else None
         for part in (splits, zero)
@@ -324,27 +396,88 @@ class _Facts:
 
 # The stage. ----------------------------------------------------------------------------------
 
+RECORD = "encoded.json"
+"""What the arrays beside it were made from. The workflow does not know it, and so leaves it where
+it removes the other files to make them again."""
+ENCODING = 1
+"""Raised where the same rows, tokenizer and settings give other arrays than before."""
+
 
 def run(job: EncodeJob, data: Path, tokenizer: Path, out: Path) -> None:
     """The stage `encode`: one task, parsed, checked and encoded into `out`.
 
     Writes `examples.npz` (not for DPRD), `zeroshot.npz` (if the job says so), `facts.json` and
-    the manifest.
+    the manifest. Arrays that are there already from the same data, tokenizer and settings are
+    kept, if their checksums are right.
     """
     bpe = Tokenizer.load(tokenizer)
     digests = {str(path.relative_to(data)): file_digest(path) for path in files_of(job.task, data)}
     stage = Run("encode", job, {"tokenizer": bpe.id, **digests})
-    tuned, zero, facts = encode_task(job, data, bpe)
-    out.mkdir(parents=True, exist_ok=True)
-    for name in (MANIFEST, EXAMPLES, ZEROSHOT):
-        (out / name).unlink(missing_ok=True)
-    files = {}
-    for name, task in ((EXAMPLES, tuned), (ZEROSHOT, zero)):
-        if task:
-            task.save(out / name)
-            files[name] = file_digest(out / name)
-    write_json(out / "facts.json", facts)
-    stage.finish(
-        out, files=files, tokenizer_id=bpe.id, vocab_size=bpe.vocab_size, rows=facts["rows"]
-    )
-    print(f"encode: {job.task.name}, {sum(facts['rows'].values()):,} rows", flush=True)
+    key = digest(stage.id, str(ENCODING), *(version(name) for name in ("ftfy", "spacy")))
+    found, why = _recorded(out, key)
+    if found is None:
+        tuned, zero, facts = encode_task(job, data, bpe)
+        out.mkdir(parents=True, exist_ok=True)
+        for name in (MANIFEST, RECORD, EXAMPLES, ZEROSHOT):
+            (out / name).unlink(missing_ok=True)
+        files = {}
+        for name, task in ((EXAMPLES, tuned), (ZEROSHOT, zero)):
+            if task:
+                task.save(out / name)
+                files[name] = file_digest(out / name)
+        found = {"key": key, "files": files, "facts": facts}
+        write_json(out / RECORD, found)
+    files, facts = found["files"], found["facts"]
+    if why or not _same(out, stage.id, facts):
+        write_json(out / "facts.json", facts)
+        stage.finish(
+            out, files=files, tokenizer_id=bpe.id, vocab_size=bpe.vocab_size, rows=facts["rows"]
+        )
+    rows = f"{sum(facts['rows'].values()):,} rows"
+    print(f"encode: {job.task.name}, {rows}{f' ({why})' if why else ', as before'}", flush=True)
+
+
+def _recorded(out: Path, key: str) -> tuple[dict[str, Any] | None, str]:
+    """The record of arrays that can be used again; else None, and why not."""
+    if not (out / RECORD).is_file():
+        return None, "new"
+    try:
+        record: dict[str, Any] = read_json(out / RECORD)
+        if record["key"] != key:
+            return None, "the data, the tokenizer or the settings changed"
+        for name, expected in record["files"].items():
+            if file_digest(out / name) != expected:
+                return None, f"{name} had another checksum"
+        if not isinstance(record["facts"]["rows"], dict):
+            raise TypeError
+    except (UserError, KeyError, TypeError, AttributeError):
+        return None, "what was there was broken"
+    return record, ""
+
+
+def _same(out: Path, run_id: str, facts: dict[str, Any]) -> bool:
+    """Whether facts and manifest are those of this run."""
+    try:
+        made: bool = read_json(out / MANIFEST)["run_id"] == run_id
+        return made and read_json(out / "facts.json") == facts
+    except (UserError, KeyError, TypeError):
+        return False
+
+
+def run_all(
+    jobs: Sequence[tuple[EncodeJob, Path]], tokenizer: Path, out: Path, workers: int
+) -> None:
+    """`run` for many tasks, each with the folder of its data, into `out`/<task>; those with the
+    largest files first, `workers` at once."""
+
+    def size(item: tuple[EncodeJob, Path]) -> int:
+        return sum(path.stat().st_size for path in files_of(item[0].task, item[1]))
+
+    def encode(item: tuple[EncodeJob, Path]) -> None:
+        job, data = item
+        # As the workflow hands it over: the order of its keys is that of the splits on disk.
+        run(EncodeJob.from_json(job.to_json()), data, tokenizer, out / job.task.name)
+
+    with in_order(encode, sorted(jobs, key=size, reverse=True), workers) as done:
+        for _ in done:
+            pass

@@ -19,7 +19,7 @@ from typing import Any
 
 from gptbench.artifacts import MANIFEST, Run, digest, file_digest, write_text
 from gptbench.data import text as texts
-from gptbench.data.books import book_files, count_chunks, digest_of
+from gptbench.data.books import Book, book_files, collect, count_chunks, digest_of, training_books
 from gptbench.errors import UserError
 from gptbench.settings import TokenizerJob, TokenizerSettings
 
@@ -328,11 +328,13 @@ def _bad_line(number: int, what: str, key: str) -> UserError:
 # Training. -----------------------------------------------------------------------------------
 
 
-def count_words(books: Sequence[Path], workers: int = 1) -> Counter[str]:
+def count_words(
+    books: Iterable[Path | Book], workers: int = 1, strip_licence: bool = False
+) -> Counter[str]:
     """How often each lower-case word (not line breaks) occurs in the books."""
     counted: Counter[str] = Counter()
     known: dict[str, list[str]] = {}
-    for chunk, n in count_chunks(books, workers).items():
+    for chunk, n in count_chunks(books, workers, strip_licence).items():
         for piece in texts.pieces(chunk):
             if piece not in known:
                 known[piece] = texts.piece_words(piece)[0]
@@ -341,12 +343,17 @@ def count_words(books: Sequence[Path], workers: int = 1) -> Counter[str]:
     return counted
 
 
-def train(books: Sequence[Path], settings: TokenizerSettings, workers: int = 2) -> Tokenizer:
+def train(
+    books: Iterable[Path | Book],
+    settings: TokenizerSettings,
+    workers: int = 2,
+    strip_licence: bool = False,
+) -> Tokenizer:
     """Learn merges from the words of `books` (section 4.1); the same books give the same bytes.
 
     Fewer than `settings.merges` are learnt where no pair occurs `min_frequency` times any more.
     """
-    return train_on_counts(count_words(books, workers), settings)
+    return train_on_counts(count_words(books, workers, strip_licence), settings)
 
 
 def train_on_counts(counts: Counter[str], settings: TokenizerSettings) -> Tokenizer:
@@ -428,7 +435,8 @@ def _import(job: TokenizerJob, tokenizer: Tokenizer, out: Path) -> Tokenizer:
 
 
 def run_train(job: TokenizerJob, books: Path, out: Path) -> Tokenizer:
-    """The stage `tokenizer`: train on `books`/train, or import the files that the job names.
+    """The stage `tokenizer`: train on `books`/train (or on the training books that `corpus`
+    chooses), or import the files that the job names.
 
     Writes `encoder.json`, `merges.txt` and `manifest.json` to `out`. Raises `UserError` where
     there are no books or a file is missing.
@@ -439,15 +447,28 @@ def run_train(job: TokenizerJob, books: Path, out: Path) -> Tokenizer:
             raise UserError("tokenizer: vocab_file and merges_file are given together or not")
         read = read_files(Path(settings.vocab_file), Path(settings.merges_file))
         return _import(job, read, out)
-    files = book_files(books, "train")
-    run = Run("tokenizer", job, {"books": digest_of(files)})
-    tokenizer = train(files, settings)
+    reading = job.corpus
+    if reading is None:
+        files = book_files(books, "train")
+        run = Run("tokenizer", job, {"books": digest_of(files)})
+        tokenizer, count = train(files, settings), len(files)
+    else:
+        collection = collect(books, reading)
+        run = Run("tokenizer", job, collection.digests)
+        count = 0
+
+        def counted() -> Iterator[Book]:
+            nonlocal count
+            for count, book in enumerate(training_books(collection, reading), 1):  # noqa: B007
+                yield book
+
+        tokenizer = train(counted(), settings, strip_licence=reading.strip_licence)
     print(
         f"tokenizer: {len(tokenizer.merges)} merges, {tokenizer.vocab_size} symbols"
-        f" from {len(files)} books",
+        f" from {count} books",
         flush=True,
     )
-    return _write(tokenizer, run, out, {"source": "trained", "books": len(files)})
+    return _write(tokenizer, run, out, {"source": "trained", "books": count})
 
 
 def _write(tokenizer: Tokenizer, run: Run, out: Path, facts: dict[str, Any]) -> Tokenizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from torch import Tensor
 from gptbench.data.corpus import TokenCorpus
 from gptbench.errors import UserError
 
-Starts = npt.NDArray[np.int64]
+Starts = npt.NDArray[Any]
 
 
 class Windows:
@@ -49,7 +49,7 @@ class Windows:
         self.per_epoch = max(1, (len(corpus) - 1) // n_ctx - 1)
         if where == "line":
             starts = corpus.line_starts()
-            self._lines = starts[starts + n_ctx < len(corpus)]
+            self._lines = starts[: int(np.searchsorted(starts, len(corpus) - n_ctx))]
             self.per_epoch = len(self._lines)
         self._epoch = -1
         self._order: Starts = np.zeros(0, np.int64)

@@ -6,6 +6,7 @@ from gptbench.plan import FinetuneRun
 
 ROOT = str(plan.root)
 DATA = str(plan.data_root)
+BOOKS = str(plan.data_root / "books")
 
 
 wildcard_constraints:
@@ -63,12 +64,14 @@ def book_files():
             for split, count in counts.items()
             for n in range(count)
         ]
-    return books_below(Path(DATA, "books"))
+    if plan.config.corpus.source is not None:
+        return []
+    return books_below(Path(BOOKS))
 
 
 def books_below(folder):
-    """The files in the folders `train` and `validation` of books."""
-    return sorted(str(path) for path in folder.glob("*/*") if path.is_file())
+    """The files of a folder of books."""
+    return [str(path) for path in plan.books_below(folder)]
 
 
 def task_files(task):

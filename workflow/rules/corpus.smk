@@ -16,7 +16,7 @@ rule corpus:
     threads: plan.config.corpus.workers
     params:
         settings=lambda wildcards: plan.corpus_job().to_json(),
-        books=lambda wildcards, input: os.path.commonpath(input.books),
+        books=BOOKS,
         tokenizer=folder("tokenizer"),
         out=out,
     shell:
@@ -38,3 +38,8 @@ if plan.corpora():
             f"{ROOT}/logs/corpora/{{corpus}}.log",
         wildcard_constraints:
             corpus=one_of(plan.corpora()),
+        params:
+            settings=lambda wildcards: plan.corpus_job(wildcards.corpus).to_json(),
+            books=lambda wildcards: str(plan.corpora()[wildcards.corpus]),
+            tokenizer=folder("tokenizer"),
+            out=out,

@@ -16,7 +16,9 @@ rule tokenizer:
     threads: plan.config.corpus.workers
     params:
         settings=lambda wildcards: plan.tokenizer_job().to_json(),
-        books=lambda wildcards, input: os.path.commonpath(input.files),
+        books=lambda wildcards, input: (
+            os.path.commonpath(input.files) if plan.tokenizer_files() else BOOKS
+        ),
         out=out,
     shell:
         "gptbench --log {log:q} tokenizer train --settings {params.settings:q}"

@@ -1,0 +1,35 @@
+"""`gptbench tasks`: all data sets of a scale as token ids, without the workflow."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gptbench.commands.common import CONFIG, Arguments
+
+
+def add_tasks(parser: argparse.ArgumentParser) -> None:
+    """`gptbench tasks`."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="CONFIG", help="a scale's file")
+    parser.add_argument("--data-root", metavar="DIR", help="folder with the data sets")
+    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="default: the scale's")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the scale's tasks")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="default: 2")
+
+    def run(args: Arguments) -> None:
+        from gptbench.data import inputs
+        from gptbench.plan import Plan
+        from gptbench.settings import merged_yaml
+
+        data = merged_yaml(args.files)
+        if args.data_root:
+            data["data_root"] = args.data_root
+        plan = Plan.read(data, CONFIG, ", ".join(map(str, args.files)))
+        inputs.run_all(
+            [(plan.encode_job(task), plan.data_root) for task in plan.task_names()],
+            args.tokenizer or plan.root / "tokenizer",
+            args.out or plan.root / "tasks",
+            args.workers,
+        )
+
+    parser.set_defaults(run=run)
