@@ -514,29 +514,28 @@ class Claim(Settings):
     parameters: dict[str, Any]
 
     def evaluator(self, where: str) -> Rule:
-        """The rule with its parameters; raises `UserError` for an unknown one."""
+        """The rule with its parameters; raises `UserError` for an unknown one of either."""
         if self.rule not in RULES:
             raise UserError(f"{where}: no rule `{self.rule}`{nearest(self.rule, RULES)}")
         return parse(RULES[self.rule], self.parameters, f"{where}, rule {self.rule}")
 
 
-class Claims(Settings):
-    """All of `claims.yaml`."""
+class ClaimsFile(Settings):
+    """All of `claims.yaml`, its claims not read yet."""
 
-    claims: list[Claim]
-
-    @model_validator(mode="after")
-    def _ids_differ(self) -> Self:
-        ids = [claim.id for claim in self.claims]
-        if double := sorted({name for name in ids if ids.count(name) > 1}):
-            raise ValueError(f"two claims with the id {double[0]!r}")
-        return self
+    claims: list[dict[str, Any]]
 
 
 def load(path: Path = FILE) -> list[tuple[Claim, Rule]]:
     """The claims with their rules; raises `UserError`: the file, the claim, the nearest name."""
-    found = parse(Claims, read_yaml(path), str(path)).claims
-    return [(claim, claim.evaluator(f"{path}: claim {claim.id}")) for claim in found]
+    found: dict[str, tuple[Claim, Rule]] = {}
+    for number, entry in enumerate(parse(ClaimsFile, read_yaml(path), str(path)).claims, 1):
+        where = f"{path}: claim {entry.get('id', number)}"
+        claim = parse(Claim, entry, where)
+        if claim.id in found:
+            raise UserError(f"{where}: two claims have this id; give one of them another")
+        found[claim.id] = claim, claim.evaluator(where)
+    return list(found.values())
 
 
 def _check_names(claim: Claim, rule: Rule, view: View) -> None:
