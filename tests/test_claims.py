@@ -217,6 +217,18 @@ def test_a_mistake_in_the_file_is_one_line(
     assert "\n" not in str(error.value)
 
 
+def test_the_documented_claim_takes_yaml_only(jobs: dict[str, ReportJob], tmp_path: Path) -> None:
+    text = (ROOT / "docs/claims.md").read_text("utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 1
+    path = tmp_path / "claims.yaml"
+    path.write_text((ROOT / "gptbench/report/claims.yaml").read_text("utf-8") + blocks[0], "utf-8")
+    found = claims.evaluate(hand(jobs["synthetic"], tmp_path), load(), path)
+    assert found[-1].claim.id == "aux-lm-race"
+    assert len(found) == len(claims.load()) + 1
+    assert all(f"`{name}`" in text for name in claims.RULES)
+
+
 def test_ids_are_unique(jobs: dict[str, ReportJob], tmp_path: Path) -> None:
     entry = {"id": "x", "claim": "Words.", "section": "5", **GOOD}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({"claims": [entry, entry]}), "utf-8")
