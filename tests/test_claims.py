@@ -15,7 +15,7 @@ import yaml
 from scipy.stats import f as f_distribution
 
 from gptbench.errors import UserError
-from gptbench.evaluation.statistics import Sample
+from gptbench.evaluation.statistics import Sample, difference, interval
 from gptbench.report import claims
 from gptbench.report.build import run
 from gptbench.report.claims import CONTRADICTED, NOT_TESTABLE, SUPPORTED, UNDECIDED, Finding
@@ -269,7 +269,11 @@ def test_on_each_task(
     assert "RTE (acc) +10.0 (" in found.evidence
     if state == UNDECIDED:
         assert "Of 3: 2 as claimed, 1 open (Holm)" in found.evidence
-        assert re.search(r"To be told from none, a difference must be beyond \d", found.evidence)
+        smallest = re.search(r"80% of such runs would show: (\d+\.\d)", found.evidence)
+        assert smallest
+        change = difference(results.scores["full", "cola"], results.scores["lstm", "cola"])
+        assert change
+        assert float(smallest[1]) > interval(change).half  # type: ignore[operator]
 
 
 @both
@@ -466,6 +470,7 @@ def test_too_few_seeds_give_no_verdict(
     check(found, UNDECIDED, world)
     assert found.short == "Given these seeds, no verdict: 2 of 2 have the claimed sign"
     assert "RTE (acc) +40.0 (" in found.evidence
+    assert "So few seeds could show no difference of any size" in found.evidence
     average = one(results, tmp_path, rule="average", parameters=rule)
     check(average, UNDECIDED, world)
     assert average.short.startswith("Given these seeds, no verdict: difference, full - lstm")
@@ -571,7 +576,7 @@ def test_a_reports_claims(tmp_path: Path) -> None:
     assert rows["pretraining-average"]["verdict"] == "shown in the synthetic world"
     assert rows["transformer-above-lstm"]["verdict"] == "shown in the synthetic world"
     assert rows["each-layer"]["verdict"] == "not testable here"
-    assert "1 of the 48 runs behind it answered nearly" in rows["pretraining-average"]["evidence"]
+    assert "1 of the 48 runs behind it are degenerate" in rows["pretraining-average"]["evidence"]
     html = (tmp_path / "report/index.html").read_text("utf-8")
     start = html.index('id="claims"')
     assert start < html.index('class="cards"')

@@ -22,6 +22,9 @@ from scipy.stats import f as f_distribution
 from gptbench.errors import UserError
 from gptbench.evaluation.statistics import (
     FEWEST_DF,
+    GIVEN_SEEDS,
+    LEVEL,
+    POWER,
     Interval,
     Sample,
     difference,
@@ -33,14 +36,11 @@ from gptbench.report.figures import one_of
 from gptbench.report.findings import NONE
 from gptbench.report.reference import Column, Reference
 from gptbench.report.results import Results, figure_score, main_score
-from gptbench.report.scores import column_sample, layers, left_cells
+from gptbench.report.scores import column_sample, degenerate_runs, layers, left_cells
 from gptbench.report.tables import reservation, same_split
 from gptbench.settings import Settings, TransformerSettings, nearest, parse, read_yaml
 
 FILE = Path(__file__).with_name("claims.yaml")
-LEVEL = 0.05
-GIVEN_SEEDS = "given the seeds"
-"""What `statistics.interval` says of an interval over examples alone: too few seeds."""
 
 RESERVED = {
     "SYNTHETIC": "synthetic data",
@@ -89,7 +89,7 @@ class Part:
     `key` is the column of the paper's table that it answers to. `value` with `low` and `high` is
     the difference (or, if `ratio`, a ratio, whose neutral value is 1); None where it did not run,
     and `missing` says why. `p` is two-sided, `level` our own score where the value is a difference
-    to a constant, `span` what the value is taken over. The claim says that the value is above the
+    to a constant, `span` what the value is taken over, `whole` the difference's interval. The claim says that the value is above the
     neutral one, or below it where `below`.
     """
 
@@ -106,6 +106,7 @@ class Part:
     ratio: bool = False
     level: float | None = None
     span: str = ""
+    whole: Interval | None = None
 
     @property
     def above(self) -> bool:
@@ -137,6 +138,7 @@ def _part(key: str, label: str, change: Sample | None, missing: str, below: bool
         found.runs,
         found.given,
         below=below,
+        whole=found,
     )
 
 
@@ -578,6 +580,11 @@ class Finding:
     paper: str
 
     @property
+    def rest(self) -> str:
+        """The evidence after its short form; empty if there is no more."""
+        return self.evidence.removeprefix(f"{self.short}.").strip()
+
+    @property
     def mark(self) -> str:
         """The verdict as a character, the same in black and white."""
         return MARKS[self.state]
@@ -728,9 +735,10 @@ def _closing(
     ran = [part for part in parts if part.value is not None]
     if not ran:
         return
-    if state == UNDECIDED and (smallest := _smallest(groups["open"])):
-        what = "ratio" if ran[0].ratio else "difference"
-        yield f"To be told from none, a {what} must be beyond {smallest}"
+    if any(part.given == GIVEN_SEEDS for part in ran):
+        yield "So few seeds could show no difference of any size"
+    elif state == UNDECIDED and (smallest := _smallest(groups["open"], len(ran))):
+        yield smallest
     more = {text for part in ran for text in (part.given, part.span)} - {"", GIVEN_SEEDS}
     units = "seed" if ran[0].ratio or isinstance(rule, ZeroShotRises) else "paired run"
     if isinstance(rule, AboveReported):
@@ -748,28 +756,29 @@ def _closing(
         yield from _beside_the_paper(claim, parts)
 
 
-def _smallest(parts: Sequence[Part]) -> str:
-    """What differences or ratios had to exceed, one by one (before Holm): the intervals' halves."""
+def _smallest(parts: Sequence[Part], tests: int) -> str:
+    """The smallest differences (or the ratio) that could have been shown on the open parts."""
+    if parts and parts[0].ratio and parts[0].value and parts[0].low:
+        return f"A ratio must be beyond {parts[0].value / parts[0].low:.2f} to be told from 1"
     found = []
     for part in parts:
-        if part.value is None or part.low is None or part.high is None:
-            continue
-        half = max(part.high - part.value, part.value - part.low)
-        reach = f"{part.value / part.low:.2f}" if part.ratio else f"{half:.1f}"
-        found.append(reach if len(parts) == 1 else f"{reach} ({part.label})")
-    return ", ".join(found)
+        smallest = part.whole.smallest(tests) if part.whole else None
+        if smallest is not None and np.isfinite(smallest):
+            found.append(f"{smallest:.1f}" + f" {part.label}" * (len(parts) > 1))
+    if not found:
+        return ""
+    return f"Smallest difference that {POWER:.0%} of such runs would show: {', '.join(found)}"
 
 
 def _degenerate(rule: Rule, view: View) -> str:
-    """How many of the runs behind a claim answered nearly the same to everything."""
+    """How many of the runs behind a claim are degenerate, by their own flag."""
     total = bad = 0
-    for cell in dict.fromkeys(rule.cells(view)):
-        for metrics in view.results.runs.get(cell, {}).values():
-            total += 1
-            spec = view.results.job.tasks[cell[1]]
-            flags = metrics.get("degenerate", {})
-            bad += any(flags.get(score) for score in spec.scored)
-    return f"{bad} of the {total} runs behind it answered nearly the same to everything" * bool(bad)
+    for variant, task in dict.fromkeys(rule.cells(view)):
+        if task in view.results.job.tasks:
+            total += len(view.results.runs.get((variant, task), {}))
+            score = main_score(view.results.job.tasks[task])
+            bad += len(degenerate_runs(view.results, variant, task, score))
+    return f"{bad} of the {total} runs behind it are degenerate" if bad else ""
 
 
 def _beside_the_paper(claim: Claim, parts: Sequence[Part]) -> Iterator[str]:
