@@ -16,7 +16,7 @@ from scipy.stats import f as f_distribution
 
 from gptbench.errors import UserError
 from gptbench.evaluation.statistics import Sample, difference, interval
-from gptbench.report import claims
+from gptbench.report import claim_rules, claims
 from gptbench.report.build import run
 from gptbench.report.claims import CONTRADICTED, NOT_TESTABLE, SUPPORTED, UNDECIDED, Finding
 from gptbench.report.reference import load
@@ -158,7 +158,7 @@ def test_numbers_stand_for_the_parts_of_their_claim() -> None:
         keys = [n.at.split(".")[1] for n in claim.paper if n.at.startswith("table")]
         if claim.id == "aux-lm-small" or not keys:  # of the four, the claim takes the mean
             continue
-        parts = ["average"] if isinstance(rule, claims.Average) else (
+        parts = ["average"] if isinstance(rule, claim_rules.Average) else (
             getattr(rule, "tasks", None) or getattr(rule, "columns", None))  # fmt: skip
         assert keys == parts, claim.id
 
@@ -226,7 +226,7 @@ def test_the_documented_claim_takes_yaml_only(jobs: dict[str, ReportJob], tmp_pa
     found = claims.evaluate(hand(jobs["synthetic"], tmp_path), load(), path)
     assert found[-1].claim.id == "aux-lm-race"
     assert len(found) == len(claims.load()) + 1
-    assert all(f"`{name}`" in text for name in claims.RULES)
+    assert all(f"`{name}`" in text for name in claim_rules.RULES)
 
 
 def test_ids_are_unique(jobs: dict[str, ReportJob], tmp_path: Path) -> None:
@@ -364,7 +364,7 @@ def test_varying_holds_its_level() -> None:
             wrong = 0
             for _ in range(400):
                 pair = [rng.standard_normal((seeds, 16)) @ root for _ in range(2)]
-                (a, df_a), (b, df_b) = (claims._spread(scores) for scores in pair)
+                (a, df_a), (b, df_b) = (claim_rules._spread(scores) for scores in pair)
                 low, high = f_distribution.ppf([0.025, 0.975], df_a, df_b)
                 wrong += not low <= a / b <= high
             assert wrong / 400 <= 0.08, (seeds, together)  # 0.05 and two and a half errors
