@@ -576,7 +576,7 @@ def test_a_reports_claims(tmp_path: Path) -> None:
     assert rows["pretraining-average"]["verdict"] == "shown in the synthetic world"
     assert rows["transformer-above-lstm"]["verdict"] == "shown in the synthetic world"
     assert rows["each-layer"]["verdict"] == "not testable here"
-    assert "1 of the 48 runs behind it are degenerate" in rows["pretraining-average"]["evidence"]
+    assert "Degenerate: 1 of the 48 runs behind it" in rows["pretraining-average"]["evidence"]
     html = (tmp_path / "report/index.html").read_text("utf-8")
     start = html.index('id="claims"')
     assert start < html.index('class="cards"')

@@ -303,7 +303,7 @@ def _closing(
     ran = [part for part in parts if part.value is not None]
     if not ran:
         return
-    if any(part.given == GIVEN_SEEDS for part in ran):
+    if state == UNDECIDED and any(part.given == GIVEN_SEEDS for part in ran):
         yield "So few seeds could show no difference of any size"
     elif state == UNDECIDED and (smallest := _smallest(groups["open"], len(ran))):
         yield smallest
@@ -346,7 +346,7 @@ def _degenerate(rule: Rule, view: View) -> str:
             total += len(view.results.runs.get((variant, task), {}))
             score = main_score(view.results.job.tasks[task])
             bad += len(degenerate_runs(view.results, variant, task, score))
-    return f"{bad} of the {total} runs behind it are degenerate" if bad else ""
+    return f"Degenerate: {bad} of the {total} runs behind it" if bad else ""
 
 
 def _beside_the_paper(claim: Claim, parts: Sequence[Part]) -> Iterator[str]:
