@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from gptbench.artifacts import Run, unwritable
 from gptbench.errors import UserError
 from gptbench.report import (
+    claims,
     figures,
     formats,
     page,
@@ -26,6 +27,7 @@ PARTS = (
     "scores.csv",
     "statistics.csv",
     "differences.csv",
+    "claims.csv",
     "index.html",
     "manifest.json",
 )
@@ -74,7 +76,9 @@ def _write(found: Results, known: reference.Reference, folder: Path) -> None:
             path = folder / "tables" / f"{table.name}.{ending}"
             path.write_text(write(table), "utf-8")
     points = figures.write(found, known, folder / "figures")
-    text = page.render(found, known, made, added, stated, points, folder / "figures")
+    judged = claims.evaluate(found, known)
+    (folder / "claims.csv").write_text(claims.to_csv(judged), "utf-8")
+    text = page.render(found, known, made, added, stated, points, folder / "figures", judged)
     (folder / "index.html").write_text(text, "utf-8")
 
 

@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gptbench.data import bpe_example
-from gptbench.report import data, findings
+from gptbench.report import claims, data, findings
 from gptbench.report.figures import NAMES, Point
 from gptbench.report.reference import Reference
 from gptbench.report.results import Results, walk_missing
@@ -28,10 +28,12 @@ def render(
     stated: Uncertainty,
     points: dict[str, list[Point]],
     figures: Path,
+    judged: Sequence[claims.Finding],
 ) -> str:
     """The page as HTML.
 
-    `added` are the tables of studies beyond the paper's, `figures` is the folder of the figures.
+    `added` are the tables of studies beyond the paper's, `figures` is the folder of the figures,
+    `judged` are the verdicts on the paper's claims.
     """
     environment = Environment(
         loader=PackageLoader("gptbench.report", "templates"),
@@ -65,6 +67,8 @@ def render(
         figures={name: _image(figures / f"{name}.svg") for name in NAMES},
         points=points,
         reference=reference,
+        claims=judged,
+        claim_counts=claims.counts(judged),
         gains=findings.gains(results),
         comparisons=findings.comparisons(results, reference),
         at_chance=findings.at_chance(results),

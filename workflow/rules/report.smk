@@ -15,6 +15,7 @@ rule report:
         statistics=f"{ROOT}/report/statistics.csv",
         differences=f"{ROOT}/report/differences.csv",
         averages=[f"{ROOT}/report/tables/averages.{e}" for e in ("csv", "md", "tex")],
+        claims=f"{ROOT}/report/claims.csv",
         tables=[
             f"{ROOT}/report/tables/table{n}.{e}" for n in range(1, 6) for e in ("csv", "md", "tex")
         ],
