@@ -32,7 +32,7 @@ from typing import Any
 from gptbench import lock
 
 SOCKET = "GPTBENCH_WORKER"
-WARM = ("encode", "pretrain", "finetune", "zeroshot", "corpus", "tokenizer")
+WARM = ("encode", "pretrain", "finetune", "zeroshot", "fewshot", "corpus", "tokenizer")
 PRELOAD = (
     "pytorch_lightning",
     "pyarrow.parquet",

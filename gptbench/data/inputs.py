@@ -107,7 +107,7 @@ def zero_shot_inputs(
 
     What is too long loses the context's beginning; what is scored stays.
     """
-    return _fitted(ZERO_SHOT[name](texts, tokenizer), n_ctx)
+    return fitted(ZERO_SHOT[name](texts, tokenizer), n_ctx)
 
 
 def _cola(texts: Sequence[str], tokenizer: Tokenizer) -> list[tuple[Ids, Ids]]:
@@ -155,7 +155,7 @@ ZERO_SHOT: dict[str, Callable[[Sequence[str], Tokenizer], list[tuple[Ids, Ids]]]
 }
 
 
-def _fitted(pairs: list[tuple[Ids, Ids]], n_ctx: int) -> tuple[list[Scored], bool]:
+def fitted(pairs: list[tuple[Ids, Ids]], n_ctx: int) -> tuple[list[Scored], bool]:
     """Context and scored part joined within `n_ctx`, at least one token of context kept."""
     out, cut = [], False
     for context, scored in pairs:

@@ -17,7 +17,7 @@ from gptbench.report.reference import Reference
 from gptbench.report.results import Results, walk_missing
 from gptbench.report.tables import DASH, Table, plus_minus, reservation
 from gptbench.report.uncertainty import Uncertainty
-from gptbench.settings import ModelSettings, TransformerSettings
+from gptbench.settings import ModelSettings, StackSettings
 
 
 def render(
@@ -115,7 +115,7 @@ def _run_counts(results: Results) -> dict[str, int]:
 
 def _model(name: str, settings: ModelSettings) -> dict[str, str]:
     backbone, training = settings.backbone, settings.pretrain
-    if isinstance(backbone, TransformerSettings):
+    if isinstance(backbone, StackSettings):
         size = f"{backbone.n_layer} layers x {backbone.n_embd}, {backbone.n_head} heads"
     else:
         size = f"{backbone.n_layer} layer(s), {backbone.n_hidden} units, {backbone.n_embd} wide"
