@@ -321,19 +321,27 @@ class Study(Settings):
     """What a table or figure needs: variants x tasks to fine-tune, models to score zero-shot.
 
     The variant `transfer-*` stands for every n from 0 to the backbone's layers minus one
-    (all layers are the variant `full`). The first variant is what the others are compared with.
+    (all layers are the variant `full`). `against` is the variant that the others are compared
+    with, the first unless given.
     `models` are scored on the tasks `zeroshot`, those of `few_shot` with examples in the context.
     """
 
-    later = frozenset({"few_shot"})
+    later = frozenset({"few_shot", "against"})
 
     title: str
     variants: list[str] = []
+    against: str | None = None
     tasks: list[str] = []
     models: list[str] = []
     zeroshot: list[str] = []
     few_shot: FewShot | None = None
     score_train: bool = False
+
+    @model_validator(mode="after")
+    def _against_one_of_its_own(self) -> Self:
+        if self.against is not None and self.against not in self.variants:
+            raise ValueError(f"against: `{self.against}` is not one of the study's variants")
+        return self
 
 
 class Experiments(Settings):

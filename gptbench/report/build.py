@@ -15,6 +15,7 @@ from gptbench.report import (
     scores,
     studies,
     tables,
+    timeline,
     uncertainty,
 )
 from gptbench.report.results import Results
@@ -59,7 +60,7 @@ def run(job: ReportJob, results: Path) -> None:
 
 
 def _write(found: Results, known: reference.Reference, folder: Path) -> None:
-    rows = scores.collect(found, known)
+    rows = [*scores.collect(found, known), *timeline.score_rows(found)]
     (folder / "scores.csv").write_text(scores.to_csv(rows), "utf-8")
     made = tables.all_tables(found, known)
     added = studies.study_tables(found)
@@ -74,6 +75,8 @@ def _write(found: Results, known: reference.Reference, folder: Path) -> None:
             path = folder / "tables" / f"{table.name}.{ending}"
             path.write_text(write(table), "utf-8")
     points = figures.write(found, known, folder / "figures")
+    if (history := timeline.section(found)) is not None:
+        timeline.draw(history, folder / "figures")
     text = page.render(found, known, made, added, stated, points, folder / "figures")
     (folder / "index.html").write_text(text, "utf-8")
 

@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gptbench.data import bpe_example
-from gptbench.report import findings
+from gptbench.report import findings, timeline
 from gptbench.report.figures import NAMES, Point
 from gptbench.report.reference import Reference
 from gptbench.report.results import Results, walk_missing
@@ -49,6 +49,8 @@ def render(
         spark=_spark,
     )
     config = results.job.config
+    history = timeline.section(results)
+    used = {*results.pretrained, *(model for model, _ in results.asked.pretrained)}
     text: str = environment.get_template("index.html.j2").render(
         config=config,
         banner=_banner(results),
@@ -58,10 +60,14 @@ def render(
             for name, settings in sorted(
                 config.models.items(), key=lambda item: item[1].backbone.kind != "transformer"
             )
+            if name in used
         ],
         tables=tables,
-        added=added,
+        added=[table for table in added if table.name != timeline.STUDY],
         stated=stated,
+        timeline=history,
+        timeline_table=next((table for table in added if table.name == timeline.STUDY), None),
+        timeline_figure=_image(figures / "timeline.svg") if history else "",
         figures={name: _image(figures / f"{name}.svg") for name in NAMES},
         points=points,
         reference=reference,
