@@ -6,7 +6,7 @@ The workflow asks this module alone; nothing here touches a result.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,11 @@ class Plan:
         for name in self.config.on_request:
             if name not in self.config.studies:
                 yield name, self._within(self.experiments.studies[name])
+
+    def check_requested(self, names: Sequence[str]) -> None:
+        """Raise `UserError` for the first name that is no study on request."""
+        for name in names:
+            self._known("--study", name, dict(self.on_request()))
 
     def _within(self, study: Study) -> Study:
         """What a scale can run of a study: its variants and models that the scale defines."""
