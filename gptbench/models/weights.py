@@ -18,11 +18,14 @@ from torch import Tensor
 from gptbench.artifacts import atomic
 from gptbench.data.tokenizer import SPECIAL
 from gptbench.errors import UserError
+from gptbench.models.gpt2 import Gpt2
+from gptbench.models.gpt3 import Gpt3
 from gptbench.models.lstm import Lstm
+from gptbench.models.rnn import Rnn
 from gptbench.models.transformer import Transformer
-from gptbench.settings import Backbone, LstmSettings
+from gptbench.settings import Backbone, Gpt2Settings, Gpt3Settings, LstmSettings, RnnSettings
 
-LanguageModel: TypeAlias = Transformer | Lstm
+LanguageModel: TypeAlias = Transformer | Lstm | Rnn | Gpt2 | Gpt3
 METADATA = "gptbench"
 """The one key of the file's metadata (several would be written in any order)."""
 
@@ -31,6 +34,12 @@ def build(backbone: Backbone, vocab_size: int, n_ctx: int) -> LanguageModel:
     """A model with fresh weights from torch's global random state."""
     if isinstance(backbone, LstmSettings):
         return Lstm(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, RnnSettings):
+        return Rnn(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, Gpt2Settings):
+        return Gpt2(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, Gpt3Settings):
+        return Gpt3(backbone, vocab_size, n_ctx)
     return Transformer(backbone, vocab_size, n_ctx)
 
 
@@ -98,7 +107,7 @@ def check(path: Path, found: Mapping[str, str], tokenizer_id: str, backbone: Bac
         )
     theirs, ours = json.loads(found.get("backbone", "{}")), json.loads(backbone.to_json())
     for key in sorted(theirs.keys() | ours.keys()):
-        size = key in ("kind", "n_inner", "positions") or key.startswith("n_")
+        size = key in ("kind", "n_inner", "positions", "window") or key.startswith("n_")
         if size and theirs.get(key) != ours.get(key):
             raise UserError(
                 f"{path}: its backbone has {key} {theirs.get(key)}, the settings say"
@@ -109,7 +118,9 @@ def check(path: Path, found: Mapping[str, str], tokenizer_id: str, backbone: Bac
 def _transferred(name: str, layers: int | None) -> bool:
     """Whether a tensor is copied when `layers` blocks (None: everything) are."""
     block = re.match(r"blocks\.(\d+)\.", name)
-    return layers is None or block is None or int(block[1]) < layers
+    if layers is None or block is None:
+        return layers is None or not name.startswith("ln_f.")  # what ends all blocks
+    return int(block[1]) < layers
 
 
 def load(
@@ -121,12 +132,16 @@ def load(
     """Copy weights into `model`, which may have more token rows (those stay as they are).
 
     With `transfer_layers` n only the embeddings and the first n blocks are copied (released
-    code). Raises `UserError` for another tokenizer, other sizes, or an LSTM with n given.
+    code). Raises `UserError` for another tokenizer, other sizes, or n given for a model
+    that is no stack of blocks.
     """
     tensors, found = read(path)
     check(path, found, tokenizer_id or found.get("tokenizer_id", ""), model.settings)
-    if transfer_layers is not None and isinstance(model, Lstm):
-        raise UserError(f"{path}: an LSTM is transferred whole, not {transfer_layers} layers of it")
+    if transfer_layers is not None and not hasattr(model, "blocks"):
+        raise UserError(
+            f"{path}: backbone {model.settings.kind} is transferred whole, not {transfer_layers}"
+            " layers of it; drop transfer_layers"
+        )
     own = model.state_dict()
     if tensors.keys() != own.keys():
         raise UserError(f"{path}: not the tensors of this backbone; pre-train again")

@@ -22,7 +22,7 @@ from gptbench.errors import UserError
 from gptbench.models.heads import token_losses
 from gptbench.models.weights import LanguageModel, Origin, build, save
 from gptbench.progress import Progress
-from gptbench.settings import PretrainJob, TransformerSettings
+from gptbench.settings import PretrainJob
 from gptbench.training.loop import Module, Row, Steps, derive, fit, reseed, write_curves
 from gptbench.training.optim import Adam, warmup_cosine
 from gptbench.training.resume import Resume
@@ -103,15 +103,12 @@ def validation_loss(
 
 
 def flops_per_token(job: PretrainJob, model: LanguageModel) -> int:
-    """Training operations a token: 6 a weight, and 12 x layers x width x context for attention.
+    """Training operations a token: 6 a weight, and 12 x width a place attended to in a layer.
 
     Kaplan et al. 2020, section 2.1; the tied embedding counts once (the softmax), positions not.
     """
     weights = sum(p.numel() for name, p in model.named_parameters() if name != "positions")
-    backbone = job.backbone
-    attends = isinstance(backbone, TransformerSettings)
-    attention = 12 * backbone.n_layer * backbone.n_embd * job.n_ctx if attends else 0
-    return 6 * weights + attention
+    return 6 * weights + 12 * job.backbone.n_embd * job.backbone.attended(job.n_ctx)
 
 
 class Training:

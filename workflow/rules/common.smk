@@ -47,9 +47,14 @@ def zeroshot_outputs(study=None):
     return [f"{ROOT}/zeroshot/{m}/seed{p}/metrics.json" for m, p in plan.zeroshot_models(study)]
 
 
+def fewshot_outputs(study=None):
+    """The scores with examples in the context."""
+    return [f"{ROOT}/fewshot/{m}/seed{p}/metrics.json" for m, p in plan.fewshot_models(study)]
+
+
 def study_inputs(study):
     """What one table or figure needs."""
-    return run_outputs(plan.runs(study)) + zeroshot_outputs(study)
+    return run_outputs(plan.runs(study)) + zeroshot_outputs(study) + fewshot_outputs(study)
 
 
 def book_files():
