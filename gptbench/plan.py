@@ -15,6 +15,7 @@ from gptbench import lock
 from gptbench.errors import UserError
 from gptbench.models.archive import HOME, weight_files
 from gptbench.settings import (
+    BertSettings,
     Config,
     CorpusJob,
     EncodeJob,
@@ -76,6 +77,12 @@ class Plan:
                 self._known(
                     f"config: models (asked for by the study `{name}`)", model, config.models
                 )
+            for model in study.models:
+                if not (backbone := config.models[model].backbone).causal:
+                    raise UserError(
+                        f"experiments: studies.{name}.models: {model} is a {backbone.kind}, no"
+                        " language model; it has no zero-shot scores: take it out"
+                    )
 
     @classmethod
     def read(cls, config: Mapping[str, Any], folder: Path, where: str = "config") -> Plan:
@@ -303,7 +310,7 @@ class Plan:
         backbone = config.models[variant.model].backbone
         layers = variant.transfer_layers
         if layers is not None and not (
-            isinstance(backbone, TransformerSettings) and layers <= backbone.n_layer
+            isinstance(backbone, TransformerSettings | BertSettings) and layers <= backbone.n_layer
         ):
             raise UserError(
                 f"variant {run.variant}: {variant.model} has no {layers} layers to copy"
@@ -315,7 +322,7 @@ class Plan:
             n_ctx=config.n_ctx,
             pretrained=variant.pretrained,
             transfer_layers=layers,
-            lm_coef=config.lm_coef if variant.lm_coef is None else variant.lm_coef,
+            lm_coef=self.lm_coef(run.variant),
             finetune=config.finetune,
             task=bare(self.tasks[run.task]),
             score_train=any(
@@ -333,6 +340,19 @@ class Plan:
             frozen=variant.frozen,
             train_rows=variant.train_rows,
         )
+
+    def lm_coef(self, name: str) -> float:
+        """Lambda of a variant; 0 for a model that is no language model, so has no L1."""
+        variant = self.variant(name)
+        backbone = self.config.models[variant.model].backbone
+        if backbone.causal:
+            return self.config.lm_coef if variant.lm_coef is None else variant.lm_coef
+        if variant.lm_coef:
+            raise UserError(
+                f"variant {name}: lm_coef {variant.lm_coef:g}, but {variant.model} is a"
+                f" {backbone.kind}, which predicts no next token; drop lm_coef (it is 0 there)"
+            )
+        return 0.0
 
     def zeroshot_job(self, model: str, seed: int) -> ZeroshotJob:
         """Score all checkpoints of one pre-trained model without fine-tuning."""

@@ -92,7 +92,13 @@ class CorpusSettings(Settings):
     workers: Positive = 2
 
 
-class TransformerSettings(Settings):
+class BackboneSettings(Settings):
+    """Base of the backbones' settings; a causal one is a language model: no token sees later."""
+
+    causal: ClassVar[bool] = True
+
+
+class TransformerSettings(BackboneSettings):
     """GPT-1's decoder (section 3.1 and 4.1); `n_inner` is 4 x `n_embd` unless given.
 
     `init_std` is the paper's 0.02, or `fan_in` for 1 / sqrt(fan-in). With `positions` none there
@@ -120,7 +126,7 @@ class TransformerSettings(Settings):
         return self
 
 
-class LstmSettings(Settings):
+class LstmSettings(BackboneSettings):
     """The LSTM of table 5: one layer, 2,048 units in the paper."""
 
     kind: Literal["lstm"]
@@ -133,7 +139,63 @@ class LstmSettings(Settings):
     embd_std: Rate
 
 
-Backbone = Annotated[TransformerSettings | LstmSettings, Field(discriminator="kind")]
+class EncoderSettings(BackboneSettings):
+    """A transformer whose tokens see each other in both directions; keys as GPT-1's have them."""
+
+    causal = False
+
+    n_layer: Positive
+    n_embd: Positive
+    n_head: Positive
+    n_inner: Positive | None = None
+    embd_dropout: Fraction
+    attn_dropout: Fraction
+    resid_dropout: Fraction
+    init_std: Rate | Literal["fan_in"]
+    embd_std: Rate
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.n_embd % self.n_head:
+            raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
+        return self
+
+
+class BertSettings(EncoderSettings):
+    """A masked bidirectional encoder (Devlin et al. 2019)."""
+
+    kind: Literal["bert"]
+
+
+class EncoderDecoderSettings(EncoderSettings):
+    """The encoder-decoder transformer (Vaswani et al. 2017): `n_layer` blocks on either side."""
+
+    kind: Literal["encoder-decoder"]
+
+
+class Seq2SeqSettings(BackboneSettings):
+    """An LSTM encoder and an LSTM decoder (Sutskever et al. 2014) of one layer each.
+
+    With `attention` the decoder looks at all of the encoder's states (Bahdanau et al. 2015).
+    """
+
+    causal = False
+
+    kind: Literal["seq2seq"]
+    attention: bool
+    n_layer: Literal[1] = 1
+    n_embd: Positive
+    n_hidden: Positive
+    embd_dropout: Fraction
+    output_dropout: Fraction
+    init_std: Rate | Literal["fan_in"]
+    embd_std: Rate
+
+
+Backbone = Annotated[
+    TransformerSettings | LstmSettings | BertSettings | EncoderDecoderSettings | Seq2SeqSettings,
+    Field(discriminator="kind"),
+]
 
 
 class PretrainSettings(Settings):
@@ -478,6 +540,12 @@ class FinetuneJob(Settings):
     seed: int
     frozen: bool = False
     train_rows: int | None = None
+
+    @model_validator(mode="after")
+    def _language_models_only(self) -> Self:
+        if self.lm_coef and not self.backbone.causal:
+            raise ValueError(f"a {self.backbone.kind} predicts no next token: lm_coef must be 0")
+        return self
 
 
 class ZeroshotJob(Settings):

@@ -110,6 +110,11 @@ def measure(
             f"{folder}: fine-tuned on {found['task']}; give the folder of a pre-trained model"
         )
     backbone, context = backbone_of(path, found), int(found["n_ctx"])
+    if not backbone.causal:
+        raise UserError(
+            f"{folder}: a {backbone.kind}, no language model, so a text has no perplexity; give one"
+            " whose tokens see only those before them"
+        )
     stride = context // 2 if stride is None else stride
     if not 1 <= stride < context:
         raise UserError(f"--stride {stride}: give 1 to {context - 1} (the context is {context})")

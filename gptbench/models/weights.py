@@ -18,11 +18,22 @@ from torch import Tensor
 from gptbench.artifacts import atomic
 from gptbench.data.tokenizer import SPECIAL
 from gptbench.errors import UserError
+from gptbench.models.bert import Bert
+from gptbench.models.encoder_decoder import EncoderDecoder
 from gptbench.models.lstm import Lstm
+from gptbench.models.seq2seq import Seq2Seq
 from gptbench.models.transformer import Transformer
-from gptbench.settings import Backbone, LstmSettings
+from gptbench.settings import (
+    Backbone,
+    BertSettings,
+    EncoderDecoderSettings,
+    LstmSettings,
+    Seq2SeqSettings,
+)
 
-LanguageModel: TypeAlias = Transformer | Lstm
+LanguageModel: TypeAlias = Transformer | Lstm | Bert | Seq2Seq | EncoderDecoder
+"""A model that can be pre-trained. Causal ones (`settings.causal`) are called with ids alone and
+give all states; the others with ids and lengths, and give the state for the classifier."""
 METADATA = "gptbench"
 """The one key of the file's metadata (several would be written in any order)."""
 
@@ -31,6 +42,12 @@ def build(backbone: Backbone, vocab_size: int, n_ctx: int) -> LanguageModel:
     """A model with fresh weights from torch's global random state."""
     if isinstance(backbone, LstmSettings):
         return Lstm(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, BertSettings):
+        return Bert(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, Seq2SeqSettings):
+        return Seq2Seq(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, EncoderDecoderSettings):
+        return EncoderDecoder(backbone, vocab_size, n_ctx)
     return Transformer(backbone, vocab_size, n_ctx)
 
 
@@ -121,12 +138,16 @@ def load(
     """Copy weights into `model`, which may have more token rows (those stay as they are).
 
     With `transfer_layers` n only the embeddings and the first n blocks are copied (released
-    code). Raises `UserError` for another tokenizer, other sizes, or an LSTM with n given.
+    code). Raises `UserError` for another tokenizer, other sizes, or n given for a model
+    that is no stack of blocks.
     """
     tensors, found = read(path)
     check(path, found, tokenizer_id or found.get("tokenizer_id", ""), model.settings)
-    if transfer_layers is not None and isinstance(model, Lstm):
-        raise UserError(f"{path}: an LSTM is transferred whole, not {transfer_layers} layers of it")
+    if transfer_layers is not None and not hasattr(model, "blocks"):
+        raise UserError(
+            f"{path}: backbone {model.settings.kind} is transferred whole, not {transfer_layers}"
+            " layers of it; drop transfer_layers"
+        )
     own = model.state_dict()
     if tensors.keys() != own.keys():
         raise UserError(f"{path}: not the tensors of this backbone; pre-train again")

@@ -16,7 +16,12 @@ from gptbench.report.figures import NAMES, Point
 from gptbench.report.reference import Reference
 from gptbench.report.results import Results, walk_missing
 from gptbench.report.tables import DASH, Table, plus_minus, reservation
-from gptbench.settings import ModelSettings, TransformerSettings
+from gptbench.settings import (
+    EncoderDecoderSettings,
+    LstmSettings,
+    ModelSettings,
+    Seq2SeqSettings,
+)
 
 
 def render(
@@ -111,10 +116,14 @@ def _run_counts(results: Results) -> dict[str, int]:
 
 def _model(name: str, settings: ModelSettings) -> dict[str, str]:
     backbone, training = settings.backbone, settings.pretrain
-    if isinstance(backbone, TransformerSettings):
-        size = f"{backbone.n_layer} layers x {backbone.n_embd}, {backbone.n_head} heads"
-    else:
+    if isinstance(backbone, LstmSettings):
         size = f"{backbone.n_layer} layer(s), {backbone.n_hidden} units, {backbone.n_embd} wide"
+    elif isinstance(backbone, Seq2SeqSettings):
+        attends = ", attention" if backbone.attention else ""
+        size = f"1 + 1 layers, {backbone.n_hidden} units, {backbone.n_embd} wide{attends}"
+    else:
+        twice = f"{backbone.n_layer} + " if isinstance(backbone, EncoderDecoderSettings) else ""
+        size = f"{twice}{backbone.n_layer} layers x {backbone.n_embd}, {backbone.n_head} heads"
     if training is None:
         return {"name": name, "size": size, "length": "imported weights"}
     length = f"{training.steps:,} steps" if training.steps else f"{training.epochs} epochs"
