@@ -15,15 +15,16 @@ from gptbench import lock
 from gptbench.errors import UserError
 from gptbench.models.archive import HOME, weight_files
 from gptbench.settings import (
-    BertSettings,
     Config,
     CorpusJob,
     EncodeJob,
+    EncoderDecoderSettings,
     Experiments,
     FinetuneJob,
     ImportJob,
     PretrainJob,
     ReportJob,
+    StackSettings,
     Study,
     TaskSpec,
     TokenizerJob,
@@ -310,10 +311,15 @@ class Plan:
         backbone = config.models[variant.model].backbone
         layers = variant.transfer_layers
         if layers is not None and not (
-            isinstance(backbone, TransformerSettings | BertSettings) and layers <= backbone.n_layer
+            isinstance(backbone, StackSettings) and layers <= backbone.n_layer
         ):
             raise UserError(
                 f"variant {run.variant}: {variant.model} has no {layers} layers to copy"
+            )
+        if layers is not None and isinstance(backbone, EncoderDecoderSettings):
+            raise UserError(
+                f"variant {run.variant}: an encoder-decoder is transferred whole;"
+                " drop transfer_layers"
             )
         return FinetuneJob(
             variant=run.variant,

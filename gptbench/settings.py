@@ -97,17 +97,19 @@ class BackboneSettings(Settings):
 
     causal: ClassVar[bool] = True
 
+    kind: str
 
-class TransformerSettings(BackboneSettings):
-    """GPT-1's decoder (section 3.1 and 4.1); `n_inner` is 4 x `n_embd` unless given.
+    def attended(self, n_ctx: int) -> int:
+        """Places that a token's attention covers, over all layers, masked ones too."""
+        return 0
 
-    `init_std` is the paper's 0.02, or `fan_in` for 1 / sqrt(fan-in). With `positions` none there
-    is no position embedding W_p.
+
+class StackSettings(BackboneSettings):
+    """A stack of transformer blocks; `n_inner` is 4 x `n_embd` unless given.
+
+    `init_std` is the paper's 0.02, or `fan_in` for 1 / sqrt(fan-in).
     """
 
-    later = frozenset({"positions"})
-
-    kind: Literal["transformer"]
     n_layer: Positive
     n_embd: Positive
     n_head: Positive
@@ -117,13 +119,25 @@ class TransformerSettings(BackboneSettings):
     resid_dropout: Fraction
     init_std: Rate | Literal["fan_in"]
     embd_std: Rate
-    positions: Literal["learned", "none"] = "learned"
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
         if self.n_embd % self.n_head:
             raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
         return self
+
+    def attended(self, n_ctx: int) -> int:
+        """The whole context in each layer."""
+        return self.n_layer * n_ctx
+
+
+class TransformerSettings(StackSettings):
+    """GPT-1's decoder (section 3.1 and 4.1). With `positions` none there is no W_p."""
+
+    later = frozenset({"positions"})
+
+    kind: Literal["transformer"]
+    positions: Literal["learned", "none"] = "learned"
 
 
 class LstmSettings(BackboneSettings):
@@ -139,36 +153,18 @@ class LstmSettings(BackboneSettings):
     embd_std: Rate
 
 
-class EncoderSettings(BackboneSettings):
-    """A transformer whose tokens see each other in both directions; keys as GPT-1's have them."""
+class BertSettings(StackSettings):
+    """A masked bidirectional encoder (Devlin et al. 2019)."""
 
     causal = False
-
-    n_layer: Positive
-    n_embd: Positive
-    n_head: Positive
-    n_inner: Positive | None = None
-    embd_dropout: Fraction
-    attn_dropout: Fraction
-    resid_dropout: Fraction
-    init_std: Rate | Literal["fan_in"]
-    embd_std: Rate
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
-        if self.n_embd % self.n_head:
-            raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
-        return self
-
-
-class BertSettings(EncoderSettings):
-    """A masked bidirectional encoder (Devlin et al. 2019)."""
 
     kind: Literal["bert"]
 
 
-class EncoderDecoderSettings(EncoderSettings):
+class EncoderDecoderSettings(StackSettings):
     """The encoder-decoder transformer (Vaswani et al. 2017): `n_layer` blocks on either side."""
+
+    causal = False
 
     kind: Literal["encoder-decoder"]
 

@@ -752,6 +752,38 @@ def test_lambda_is_0_where_there_is_no_l1() -> None:
         plan.finetune_job(FinetuneRun("plain", "rte", 0, 0))
 
 
+def test_layers_of_a_model_that_has_none_to_copy() -> None:
+    config: dict[str, Any] = read_yaml(CONFIG / "config.yaml")
+    variant = {"title": "", "transfer_layers": 1}
+    config["experiments"] = {
+        "variants": {
+            "both": variant | {"model": "encoder-decoder"},
+            "neither": variant | {"model": "seq2seq"},
+        },
+        "studies": {"mine": {"title": "", "variants": ["both", "neither"], "tasks": ["rte"]}},
+    }
+    plan = Plan.read(config | {"studies": ["mine"]}, CONFIG)
+    with pytest.raises(UserError, match="an encoder-decoder is transferred whole"):
+        plan.finetune_job(FinetuneRun("both", "rte", 0, 0))
+    with pytest.raises(UserError, match="seq2seq has no 1 layers to copy"):
+        plan.finetune_job(FinetuneRun("neither", "rte", 0, 0))
+
+
+def test_parameters_are_matched_at_the_quick_scale() -> None:
+    """Within 10 % of the transformer's, with the vocabulary that the quick scale learns."""
+    plan = Plan.read(read_yaml(CONFIG / "config.yaml"), CONFIG)
+    counts = {
+        name: sum(p.numel() for p in build(model.backbone, 1053, plan.config.n_ctx).parameters())
+        for name, model in plan.config.models.items()
+    }
+    for name in ("bert", "encoder-decoder", "seq2seq", "seq2seq-attention"):
+        assert counts[name] == pytest.approx(counts["transformer"], rel=0.1), name
+        ours, theirs = (plan.config.models[each].pretrain for each in (name, "transformer"))
+        assert ours is not None
+        assert theirs is not None
+        assert ours.model_copy(update={"lr": theirs.lr}) == theirs, "the same tokens"
+
+
 def test_a_study_cannot_ask_for_zero_shot_scores() -> None:
     study = {"title": "", "models": ["encoder"], "zeroshot": ["sst2"]}
     with pytest.raises(UserError, match=r"studies.mine.models: encoder is a bert"):

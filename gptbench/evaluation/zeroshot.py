@@ -155,6 +155,8 @@ class ZeroTask:
 
     def evaluate(self, scores: Floats) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The entry of metrics.json (without its step) and the rows of predictions.parquet."""
+        if np.isnan(scores).any():
+            raise UserError(f"{self.task.name}: the model's log-probabilities are not numbers")
         threshold = self._threshold(scores) if self.by_threshold else 0.0
         rows: list[dict[str, Any]] = []
         credit: list[float] = []

@@ -79,6 +79,6 @@ class Bert(nn.Module):
     def flops(self, n_ctx: int, predicted: int) -> float:
         """Operations of a training step a window of `n_ctx` tokens, `predicted` of them blanks."""
         settings = self.settings
-        attention = 12 * settings.n_layer * settings.n_embd * n_ctx
+        attention = 12 * settings.n_embd * settings.attended(n_ctx)
         body = 6 * weights_of(self.blocks) + attention
         return n_ctx * body + predicted * 6 * self.tokens.numel()

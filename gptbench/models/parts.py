@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gptbench.models.transformer import EPSILON, Mlp
-from gptbench.settings import EncoderSettings
+from gptbench.settings import StackSettings
 
 
 class Attention(nn.Module):
     """Multi-head attention from states `x` to a `memory`: `x` itself, or another sequence's."""
 
-    def __init__(self, settings: EncoderSettings) -> None:
+    def __init__(self, settings: StackSettings) -> None:
         super().__init__()
         self.heads = settings.n_head
         self.dropout = settings.attn_dropout
@@ -50,7 +50,7 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention in both directions and MLP, each with LayerNorm after its residual sum."""
 
-    def __init__(self, settings: EncoderSettings) -> None:
+    def __init__(self, settings: StackSettings) -> None:
         super().__init__()
         self.attn = Attention(settings)
         self.ln_1 = nn.LayerNorm(settings.n_embd, eps=EPSILON)

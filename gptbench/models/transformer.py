@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gptbench.settings import EncoderSettings, TransformerSettings
+from gptbench.settings import StackSettings, TransformerSettings
 
 EPSILON = 1e-5
 
@@ -43,7 +43,7 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """Position-wise: to `n_inner` states, GELU (tanh form, as released), and back."""
 
-    def __init__(self, settings: TransformerSettings | EncoderSettings) -> None:
+    def __init__(self, settings: StackSettings) -> None:
         super().__init__()
         inner = settings.n_inner or 4 * settings.n_embd
         self.fc = nn.Linear(settings.n_embd, inner)
