@@ -650,7 +650,7 @@ def test_a_task_is_learnt(kind: str, tmp_path: Path) -> None:
     backbone = KINDS[kind].model_copy(update={"init_std": "fan_in", "embd_std": 0.3})
     splits = {name: random_split(200, 1, 2, i) for i, name in enumerate(("train", "dev"))}
     task = write_task(tmp_path / "task", splits, "rte")
-    job = finetune_job(backbone=backbone, lm_coef=0.0, epochs=8, lr=0.01)
+    job = finetune_job(backbone=backbone, lm_coef=0.0, epochs=6, lr=0.01)
     finetune.run(job, task, None, tmp_path / "out")
     assert read_json(tmp_path / "out" / "metrics.json")["scores"]["dev"]["accuracy"] > 90
 

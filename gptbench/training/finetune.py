@@ -97,7 +97,10 @@ class Finetuning(Module):
         return "all" if self.job.finetune.lm_on_special else "ordinary"
 
     def classify(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits [examples, classes or answers], all states and the embedding table."""
+        """Logits [examples, classes or answers], states and the embedding table.
+
+        The states are all of a language model's, and of others that of the classify token alone.
+        """
         if self.backbone.settings.causal:
             hidden, table = self.backbone(batch.ids)
             rows = torch.arange(len(batch.last), device=hidden.device)
