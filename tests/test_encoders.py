@@ -25,6 +25,7 @@ from gptbench.data.corpus import TokenCorpus
 from gptbench.device import prepare
 from gptbench.errors import UserError
 from gptbench.evaluation import perplexity, zeroshot
+from gptbench.evaluation.byhand import Loaded
 from gptbench.models.bert import Bert
 from gptbench.models.encoder_decoder import EncoderDecoder
 from gptbench.models.weights import Origin, build, load, read, save
@@ -711,8 +712,9 @@ def test_no_zero_shot_scores_and_no_perplexity(kind: str, tmp_path: Path) -> Non
     folder = saved(tmp_path / "m", kind)
     text = tmp_path / "text.txt"
     text.write_text("a text")
-    with pytest.raises(UserError, match="no language model, so a text has no perplexity"):
-        perplexity.measure(folder, text)
+    for reads in (lambda: perplexity.measure(folder, text), lambda: Loaded.read(folder)):
+        with pytest.raises(UserError, match="no language model: a text has no probability"):
+            reads()
     backbone = KINDS[kind].model_dump()
     job = ZeroshotJob.model_validate(
         {"model": "m", "backbone": backbone, "n_ctx": CONTEXT, "seed": 0, "tasks": [],

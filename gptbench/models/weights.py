@@ -103,6 +103,17 @@ def backbone_of(path: Path, found: Mapping[str, str]) -> Backbone:
     return backbone
 
 
+def language_backbone(path: Path, found: Mapping[str, str]) -> Backbone:
+    """The same, for what reads a text from left to right: `UserError` for other models too."""
+    backbone = backbone_of(path, found)
+    if not backbone.causal:
+        raise UserError(
+            f"{path}: a {backbone.kind}, no language model: a text has no probability from left to"
+            " right; give a model whose tokens see only those before them"
+        )
+    return backbone
+
+
 def check(path: Path, found: Mapping[str, str], tokenizer_id: str, backbone: Backbone) -> None:
     """Raises `UserError` unless a file's metadata name this tokenizer and these sizes.
 
