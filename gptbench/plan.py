@@ -20,6 +20,7 @@ from gptbench.settings import (
     ContaminationJob,
     CorpusJob,
     EncodeJob,
+    EncoderDecoderSettings,
     Experiments,
     FewShotJob,
     FinetuneJob,
@@ -89,6 +90,12 @@ class Plan:
                 self._known(
                     f"config: models (asked for by the study `{name}`)", model, config.models
                 )
+            for model in study.models:
+                if not (backbone := config.models[model].backbone).causal:
+                    raise UserError(
+                        f"experiments: studies.{name}.models: {model} is a {backbone.kind}, no"
+                        " language model; it has no zero-shot scores: take it out"
+                    )
 
     @classmethod
     def read(cls, config: Mapping[str, Any], folder: Path, where: str = "config") -> Plan:
@@ -394,6 +401,11 @@ class Plan:
             raise UserError(
                 f"variant {run.variant}: {variant.model} has no {layers} layers to copy"
             )
+        if layers is not None and isinstance(backbone, EncoderDecoderSettings):
+            raise UserError(
+                f"variant {run.variant}: an encoder-decoder is transferred whole;"
+                " drop transfer_layers"
+            )
         return FinetuneJob(
             variant=run.variant,
             model=variant.model,
@@ -401,7 +413,7 @@ class Plan:
             n_ctx=config.n_ctx,
             pretrained=variant.pretrained,
             transfer_layers=layers,
-            lm_coef=config.lm_coef if variant.lm_coef is None else variant.lm_coef,
+            lm_coef=self.lm_coef(run.variant),
             finetune=config.finetune,
             task=bare(self.tasks[run.task]),
             score_train=any(
@@ -419,6 +431,19 @@ class Plan:
             frozen=variant.frozen,
             train_rows=variant.train_rows,
         )
+
+    def lm_coef(self, name: str) -> float:
+        """Lambda of a variant; 0 for a model that is no language model, so has no L1."""
+        variant = self.variant(name)
+        backbone = self.config.models[variant.model].backbone
+        if backbone.causal:
+            return self.config.lm_coef if variant.lm_coef is None else variant.lm_coef
+        if variant.lm_coef:
+            raise UserError(
+                f"variant {name}: lm_coef {variant.lm_coef:g}, but {variant.model} is a"
+                f" {backbone.kind}, which predicts no next token; drop lm_coef (it is 0 there)"
+            )
+        return 0.0
 
     def zeroshot_job(self, model: str, seed: int) -> ZeroshotJob:
         """Score all checkpoints of one pre-trained model without fine-tuning."""

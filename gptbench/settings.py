@@ -223,8 +223,50 @@ class LstmSettings(BackboneSettings):
     embd_std: Rate
 
 
+class BertSettings(StackSettings):
+    """A masked bidirectional encoder (Devlin et al. 2019)."""
+
+    causal = False
+
+    kind: Literal["bert"]
+
+
+class EncoderDecoderSettings(StackSettings):
+    """The encoder-decoder transformer (Vaswani et al. 2017): `n_layer` blocks on either side."""
+
+    causal = False
+
+    kind: Literal["encoder-decoder"]
+
+
+class Seq2SeqSettings(BackboneSettings):
+    """An LSTM encoder and an LSTM decoder (Sutskever et al. 2014) of one layer each.
+
+    With `attention` the decoder looks at all of the encoder's states (Bahdanau et al. 2015).
+    """
+
+    causal = False
+
+    kind: Literal["seq2seq"]
+    attention: bool
+    n_layer: Literal[1] = 1
+    n_embd: Positive
+    n_hidden: Positive
+    embd_dropout: Fraction
+    output_dropout: Fraction
+    init_std: Rate | Literal["fan_in"]
+    embd_std: Rate
+
+
 Backbone = Annotated[
-    TransformerSettings | LstmSettings | RnnSettings | Gpt2Settings | Gpt3Settings,
+    TransformerSettings
+    | LstmSettings
+    | RnnSettings
+    | Gpt2Settings
+    | Gpt3Settings
+    | BertSettings
+    | EncoderDecoderSettings
+    | Seq2SeqSettings,
     Field(discriminator="kind"),
 ]
 
@@ -665,6 +707,12 @@ class FinetuneJob(Settings):
     seed: int
     frozen: bool = False
     train_rows: int | None = None
+
+    @model_validator(mode="after")
+    def _language_models_only(self) -> Self:
+        if self.lm_coef and not self.backbone.causal:
+            raise ValueError(f"a {self.backbone.kind} predicts no next token: lm_coef must be 0")
+        return self
 
 
 class ZeroshotJob(Settings):

@@ -12,12 +12,15 @@ import pytest
 from gptbench.artifacts import file_digest, write_json
 from gptbench.data.encoded import EXAMPLES, ZEROSHOT, Encoded, EncodedTask
 from gptbench.settings import (
+    BertSettings,
+    EncoderDecoderSettings,
     FinetuneJob,
     Gpt2Settings,
     Gpt3Settings,
     LstmSettings,
     PretrainJob,
     RnnSettings,
+    Seq2SeqSettings,
     TaskSpec,
     TransformerSettings,
 )
@@ -75,6 +78,23 @@ def gpt3(**changes: Any) -> Gpt3Settings:
     """A tiny GPT-3 without dropout, its second block banded."""
     data = transformer().model_dump() | {"kind": "gpt3", "window": 4}
     return Gpt3Settings.model_validate(data | changes)
+
+
+def bert(**changes: Any) -> BertSettings:
+    """A tiny masked encoder without dropout."""
+    return BertSettings.model_validate(transformer().model_dump() | {"kind": "bert"} | changes)
+
+
+def encoder_decoder(**changes: Any) -> EncoderDecoderSettings:
+    """A tiny encoder-decoder transformer without dropout."""
+    data = transformer().model_dump() | {"kind": "encoder-decoder"} | changes
+    return EncoderDecoderSettings.model_validate(data)
+
+
+def seq2seq(attention: bool = False, **changes: Any) -> Seq2SeqSettings:
+    """A tiny LSTM encoder and decoder without dropout."""
+    data = lstm().model_dump() | {"kind": "seq2seq", "attention": attention} | changes
+    return Seq2SeqSettings.model_validate(data)
 
 
 def write_corpus(folder: Path, tokens: int = 2000, seed: int = 0) -> Path:

@@ -276,6 +276,11 @@ class Study:
     def __init__(
         self, job: ZeroshotJob, pretrained: Path, tasks: Path, tokenizer: Path | None
     ) -> None:
+        if not job.backbone.causal:
+            raise UserError(
+                f"zeroshot: {job.model} is a {job.backbone.kind}, no language model; give one whose"
+                " tokens see only those before them"
+            )
         inputs = {f"tasks/{task.name}": input_id(tasks / task.name) for task in job.tasks}
         self.job = job
         self.stage = Run("zeroshot", job, {"pretrained": input_id(pretrained), **inputs})

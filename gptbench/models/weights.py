@@ -18,14 +18,28 @@ from torch import Tensor
 from gptbench.artifacts import atomic
 from gptbench.data.tokenizer import SPECIAL
 from gptbench.errors import UserError
+from gptbench.models.bert import Bert
+from gptbench.models.encoder_decoder import EncoderDecoder
 from gptbench.models.gpt2 import Gpt2
 from gptbench.models.gpt3 import Gpt3
 from gptbench.models.lstm import Lstm
 from gptbench.models.rnn import Rnn
+from gptbench.models.seq2seq import Seq2Seq
 from gptbench.models.transformer import Transformer
-from gptbench.settings import Backbone, Gpt2Settings, Gpt3Settings, LstmSettings, RnnSettings
+from gptbench.settings import (
+    Backbone,
+    BertSettings,
+    EncoderDecoderSettings,
+    Gpt2Settings,
+    Gpt3Settings,
+    LstmSettings,
+    RnnSettings,
+    Seq2SeqSettings,
+)
 
-LanguageModel: TypeAlias = Transformer | Lstm | Rnn | Gpt2 | Gpt3
+LanguageModel: TypeAlias = Transformer | Lstm | Rnn | Gpt2 | Gpt3 | Bert | Seq2Seq | EncoderDecoder
+"""A model that can be pre-trained. Causal ones (`settings.causal`) are called with ids alone and
+give all states; the others with ids and lengths, and give the state for the classifier."""
 METADATA = "gptbench"
 """The one key of the file's metadata (several would be written in any order)."""
 
@@ -40,6 +54,12 @@ def build(backbone: Backbone, vocab_size: int, n_ctx: int) -> LanguageModel:
         return Gpt2(backbone, vocab_size, n_ctx)
     if isinstance(backbone, Gpt3Settings):
         return Gpt3(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, BertSettings):
+        return Bert(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, Seq2SeqSettings):
+        return Seq2Seq(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, EncoderDecoderSettings):
+        return EncoderDecoder(backbone, vocab_size, n_ctx)
     return Transformer(backbone, vocab_size, n_ctx)
 
 
@@ -92,6 +112,17 @@ def backbone_of(path: Path, found: Mapping[str, str]) -> Backbone:
         backbone: Backbone = TypeAdapter(Backbone).validate_json(found.get("backbone", ""))
     except ValidationError:
         raise UserError(f"{path}: not a model of gptbench; import or pre-train one") from None
+    return backbone
+
+
+def language_backbone(path: Path, found: Mapping[str, str]) -> Backbone:
+    """The same, for what reads a text from left to right: `UserError` for other models too."""
+    backbone = backbone_of(path, found)
+    if not backbone.causal:
+        raise UserError(
+            f"{path}: a {backbone.kind}, no language model: a text has no probability from left to"
+            " right; give a model whose tokens see only those before them"
+        )
     return backbone
 
 

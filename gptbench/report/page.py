@@ -17,7 +17,12 @@ from gptbench.report.reference import Reference
 from gptbench.report.results import Results, walk_missing
 from gptbench.report.tables import DASH, Table, plus_minus, reservation
 from gptbench.report.uncertainty import Uncertainty
-from gptbench.settings import ModelSettings, StackSettings
+from gptbench.settings import (
+    EncoderDecoderSettings,
+    ModelSettings,
+    Seq2SeqSettings,
+    StackSettings,
+)
 
 
 def render(
@@ -126,8 +131,12 @@ def _run_counts(results: Results) -> dict[str, int]:
 
 def _model(name: str, settings: ModelSettings) -> dict[str, str]:
     backbone, training = settings.backbone, settings.pretrain
-    if isinstance(backbone, StackSettings):
-        size = f"{backbone.n_layer} layers x {backbone.n_embd}, {backbone.n_head} heads"
+    if isinstance(backbone, Seq2SeqSettings):
+        attends = ", attention" if backbone.attention else ""
+        size = f"1 + 1 layers, {backbone.n_hidden} units, {backbone.n_embd} wide{attends}"
+    elif isinstance(backbone, StackSettings):
+        twice = f"{backbone.n_layer} + " if isinstance(backbone, EncoderDecoderSettings) else ""
+        size = f"{twice}{backbone.n_layer} layers x {backbone.n_embd}, {backbone.n_head} heads"
     else:
         size = f"{backbone.n_layer} layer(s), {backbone.n_hidden} units, {backbone.n_embd} wide"
     if training is None:
