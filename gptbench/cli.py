@@ -37,6 +37,7 @@ STAGES = {
     "predict": ("byhand", "a fine-tuned model on new rows: JSON lines in, JSON lines out"),
     "generate": ("byhand", "text from a pre-trained model"),
     "score": ("byhand", "log-probability and rank of each token of a text"),
+    "submit": ("submit", "files for GLUE, Story Cloze and RACE, and their check"),
     "report": ("stages", "tables, figures and the page"),
     "track": ("track", "MLflow: sync, ui"),
     "doctor": ("doctor", "check the environment and the data, and say what a scale will take"),

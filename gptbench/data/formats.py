@@ -349,7 +349,9 @@ def _add_questions(rows: Rows, item: Any, where: str) -> None:
             raise UserError(f"{here}: answer `{shown(letter)}`, one of {known} expected")
         right = str(letters.index(letter)) if letter in letters else ""
         choices = [_string(option, "options", here) for option in options]
-        rows.add((article, _string(question, "questions", here), *choices), right, here)
+        passage = item.get("id")
+        row_id = f"{passage}#{number}" if isinstance(passage, str) and passage else ""
+        rows.add((article, _string(question, "questions", here), *choices), right, here, row_id)
 
 
 # Story Cloze. --------------------------------------------------------------------------------
