@@ -38,6 +38,7 @@ STAGES = {
     "doctor": ("doctor", "check the environment and the data, and say what a scale will take"),
     "plan": ("plan", "what a run will do, what it will reuse, and how long it should take"),
     "completion": ("completion", "a script with which the shell completes commands and options"),
+    "data": ("data", "data sets: preview rows, fetch from the hub"),
     "config": ("config", "check a config file, write the schemas"),
 }
 """Each command's module in `gptbench/commands`, where `add_<command>` is, and what it does."""

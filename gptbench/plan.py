@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gptbench import lock
+from gptbench.data import hub
 from gptbench.errors import UserError
 from gptbench.models.archive import HOME, weight_files
 from gptbench.settings import (
@@ -19,6 +20,7 @@ from gptbench.settings import (
     CorpusJob,
     EncodeJob,
     Experiments,
+    FetchJob,
     FinetuneJob,
     ImportJob,
     PretrainJob,
@@ -58,9 +60,16 @@ class Plan:
     """A scale's config, the tasks and the experiments, checked against each other."""
 
     def __init__(
-        self, config: Config, tasks: dict[str, TaskSpec], experiments: Experiments
+        self,
+        config: Config,
+        tasks: dict[str, TaskSpec],
+        experiments: Experiments,
+        own: dict[str, TaskSpec] | None = None,
     ) -> None:
-        self.config, self.tasks, self.experiments = config, tasks, experiments
+        self.config, self.experiments = config, experiments
+        self.own = own or {}
+        self.entries = tasks | self.own
+        self.tasks = tasks = {name: self._located(task) for name, task in self.entries.items()}
         for name in config.studies:
             self._known("studies", name, experiments.studies)
         for name, study in experiments.studies.items():
@@ -79,10 +88,18 @@ class Plan:
 
     @classmethod
     def read(cls, config: Mapping[str, Any], folder: Path, where: str = "config") -> Plan:
-        """Check a merged config and read `tasks.yaml` and `experiments.yaml` from `folder`."""
+        """Check a merged config and read `tasks.yaml` and `experiments.yaml` from `folder`.
+
+        A user's own data sets come from the config's `tasks_file`.
+        """
         parsed = parse(Config, dict(config), where)
         experiments = load_experiments(folder / "experiments.yaml").merged(parsed.experiments)
-        return cls(parsed, load_tasks(folder / "tasks.yaml"), experiments)
+        tasks = load_tasks(folder / "tasks.yaml")
+        own = load_tasks(Path(parsed.tasks_file)) if parsed.tasks_file else {}
+        for name in own:
+            if name in tasks:
+                raise UserError(f"{parsed.tasks_file}: `{name}` is in tasks.yaml already")
+        return cls(parsed, tasks, experiments, own)
 
     @staticmethod
     def _known(where: str, name: str, names: Mapping[str, Any]) -> None:
@@ -98,8 +115,34 @@ class Plan:
 
     @property
     def data_root(self) -> Path:
-        """The folder that the data sets and the books are read from."""
+        """The folder that the books, and the data sets in their original form, are read from."""
         return self.root / "world" if self.config.synthetic else Path(self.config.data_root or "")
+
+    @property
+    def fetched_root(self) -> Path:
+        """The folder that gets what is fetched from the hub."""
+        return self.root / "data"
+
+    def task_root(self, task: str) -> Path:
+        """The folder that a data set's files are named from.
+
+        Those of the user's own sets are beside the file that describes them.
+        """
+        if task in self.own:
+            return Path(self.config.tasks_file or "").parent
+        return self.fetched_root if self.fetches(task) else self.data_root
+
+    def fetches(self, task: str) -> bool:
+        """Whether the scale gets a data set from the hub."""
+        return self.config.source == "hub" and self.entries[task].hub is not None
+
+    def _located(self, task: TaskSpec) -> TaskSpec:
+        """A data set as it is read here: its own files, or those that come from the hub."""
+        if self.fetches(task.name):
+            return hub.fetched(task)
+        if self.config.source == "folder" and task.name not in self.own:
+            task = hub.as_found(task, self.data_root)
+        return task.model_copy(update={"hub": None})
 
     def studies(self) -> Iterator[tuple[str, Study]]:
         """The studies that the config asks for."""
@@ -145,7 +188,7 @@ class Plan:
     def task_files(self, task: str) -> list[Path]:
         """The files that a data set is read from, each once."""
         names = dict.fromkeys(name.partition(":")[0] for name in self.tasks[task].files.values())
-        return [self.data_root / name for name in names]
+        return [self.task_root(task) / name for name in names]
 
     def corpus_folder(self, model: str) -> Path:
         """Where the token shards lie that a model is pre-trained on."""
@@ -200,7 +243,18 @@ class Plan:
             self.weight_files(model)
 
     def _check_folder(self) -> None:
-        if self.config.synthetic:
+        if not self.config.synthetic:
+            self._check_books()
+        for task in self.task_names():
+            self._check_task(task)
+
+    def _check_books(self) -> None:
+        if self.config.source == "hub" and self.config.data_root is None:
+            if self.reads_books:
+                raise UserError(
+                    "source is `hub`: the data sets are fetched, the books are not; give"
+                    " DATA=folder with books/train and books/validation in it"
+                )
             return
         if not self.data_root.is_dir():
             raise UserError(
@@ -208,14 +262,18 @@ class Plan:
             )
         for split in ("train", "validation") if self.reads_books else ():
             _books_there(self.data_root / "books" / split, "books")
-        self._check_tasks()
 
-    def _check_tasks(self) -> None:
-        for task in self.task_names():
-            for path in self.task_files(task):
-                if not path.is_file():
-                    home = self.tasks[task].home
-                    raise UserError(f"{path}: missing file of {task}; fetch it from {home}")
+    def _check_task(self, task: str) -> None:
+        if task not in self.own and (self.config.synthetic or self.fetches(task)):
+            return
+        for path in self.task_files(task):
+            if path.is_file():
+                continue
+            if self.config.source == "hub" and task not in self.own:
+                raise UserError(f"{path}: missing; {hub.not_served(self.entries[task])}")
+            home = self.tasks[task].home
+            where = f"fetch it from {home}" if home else f"named in {self.config.tasks_file}"
+            raise UserError(f"{path}: missing file of {task}; {where}")
 
     def task_names(self) -> list[str]:
         """The tasks that are fine-tuned or scored zero-shot."""
@@ -263,6 +321,13 @@ class Plan:
     def corpus_job(self) -> CorpusJob:
         """Turn the books into token shards."""
         return CorpusJob(corpus=self.config.corpus)
+
+    def fetch_job(self, task: str) -> FetchJob:
+        """Get one data set from the hub."""
+        update = {"title": task, "official": {}, "scored": {}, "paper_split": ""}
+        return FetchJob(
+            task=self.entries[task].model_copy(update=update), mirror=self.config.mirror
+        )
 
     def encode_job(self, task: str) -> EncodeJob:
         """Parse and encode one data set."""
@@ -378,5 +443,8 @@ def bare(task: TaskSpec) -> TaskSpec:
             "files": {},
             "columns": {},
             "paper_split": "",
+            "label_map": {},
+            "split": {},
+            "split_seed": 0,
         }
     )

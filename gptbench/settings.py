@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -16,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -289,12 +291,14 @@ class Config(Settings):
     `experiments` adds variants and studies to those of `experiments.yaml`.
     """
 
-    later = frozenset({"corpora", "experiments"})
+    later = frozenset({"corpora", "experiments", "mirror", "tasks_file"})
 
     scale: Scale
     title: str
-    source: Literal["world", "folder"]
+    source: Literal["world", "folder", "hub"]
     data_root: str | None
+    mirror: str | None = None
+    tasks_file: str | None = None
     world: WorldSettings | None
     tokenizer: TokenizerSettings
     corpus: CorpusSettings
@@ -382,33 +386,86 @@ def _deep(base: Any, over: Any) -> Any:
     return base | {key: _deep(base.get(key), value) for key, value in over.items()}
 
 
+Metric = Literal["accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman"]
+Kind = Literal[
+    "natural language inference",
+    "question answering",
+    "sentence similarity",
+    "classification",
+    "pronoun resolution",
+]
+Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+HubSplit = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+
+
+class HubSettings(Settings):
+    """Where a data set lies on the Hugging Face hub (`gptbench/data/hub.py`).
+
+    `splits` gives each split of the task as configuration/split. `columns` names the hub's
+    columns by the task's keys (text1, text2, label; context, question, answers). `labels` are
+    the hub's class names in the order of the task's, where they differ. Without a `revision`
+    the newest commit is taken, and recorded.
+    """
+
+    repository: Repository
+    revision: Commit | None = None
+    splits: dict[str, HubSplit]
+    columns: dict[str, str]
+    labels: list[str] | None = None
+
+
+def _named_labels(value: Any) -> Any:
+    """`labels` as a list of strings; `{neg: 0, pos: 1}` is [neg, pos]."""
+    if isinstance(value, dict):
+        if sorted(map(str, value.values())) != sorted(map(str, range(len(value)))):
+            raise ValueError(
+                "a map gives each name a number of its own, 0, 1, 2 and so on; further names of"
+                " a class go into `label_map`"
+            )
+        value = sorted(value, key=value.__getitem__)
+    if not isinstance(value, list):
+        return value
+    if any(isinstance(name, bool) for name in value):
+        raise ValueError('YAML reads yes, no, on and off as true and false: quote them ("yes")')
+    return [str(name) if isinstance(name, int) else name for name in value]
+
+
+Labels = Annotated[
+    list[str] | None,
+    BeforeValidator(_named_labels, json_schema_input_type=list[str | int] | dict[str, int] | None),
+]
+
+
 class TaskSpec(Settings):
-    """A data set: an entry of `config/tasks.yaml`.
+    """A data set: an entry of `config/tasks.yaml`, or of a scale's `tasks_file`.
 
     `files` names the files of each split, relative to the data root; `scored` names each
     reported score and the splits it joins. `columns` are header names, or column numbers
     where the file has no header. `labels` lists the classes in order; a regression has a
-    `range` instead. `choice` tasks have neither.
+    `range` instead. `choice` tasks have neither, or in `labels` what the file calls the
+    answers. `label_map` gives other names of a class. `split` are shares of one file that
+    several splits name, drawn with `split_seed`.
     """
+
+    later = frozenset({"label_map", "split", "split_seed", "hub"})
 
     name: str
     title: str
-    kind: Literal[
-        "natural language inference",
-        "question answering",
-        "sentence similarity",
-        "classification",
-        "pronoun resolution",
-    ]
+    kind: Kind
     format: Literal["single", "pair", "similarity", "choice"]
-    parser: Literal["tsv", "jsonl", "race", "story_cloze", "dprd"]
+    parser: Literal["tsv", "jsonl", "csv", "race", "story_cloze", "dprd"]
     columns: dict[str, str | int] = {}
-    labels: list[str] | None = None
+    labels: Labels = None
+    label_map: dict[str, str] = {}
     range: tuple[float, float] | None = None
     files: dict[str, str]
+    split: dict[str, Rate] = {}
+    split_seed: Natural = 0
+    hub: HubSettings | None = None
     train: str = "train"
     scored: dict[str, list[str]]
-    metrics: Annotated[list[str], Field(min_length=1)]
+    metrics: Annotated[list[Metric], Field(min_length=1)]
     official: dict[str, int] = {}
     paper_split: str
     version: Positive = 1
@@ -428,6 +485,13 @@ class TokenizerJob(Settings):
 
 class CorpusJob(Settings):
     corpus: CorpusSettings
+
+
+class FetchJob(Settings):
+    """Fetch one data set from the hub, or from a folder that holds copies of its repositories."""
+
+    task: TaskSpec
+    mirror: str | None
 
 
 class EncodeJob(Settings):
@@ -517,6 +581,9 @@ def explain(cls: type[BaseModel], error: ValidationError) -> str:
     if fault["type"] == "missing":
         return f"key `{key}` is missing"
     reason = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "literal_error":
+        right = [word for word in str(fault["ctx"]["expected"]).split("'") if word.strip(" ,or")]
+        reason += nearest(str(fault["input"]), right).replace("?", "")
     return f"key `{key}`: {reason} (got {fault['input']!r:.80})" if key else reason
 
 
@@ -579,11 +646,140 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_tasks(path: Path) -> dict[str, TaskSpec]:
-    """The data sets of `config/tasks.yaml` by name."""
-    return {
-        name: parse(TaskSpec, {"name": name, **entry}, f"{path}: {name}")
-        for name, entry in read_yaml(path).items()
+    """The data sets of a tasks file by name; raises `UserError` naming the entry and the key."""
+    entries = read_yaml(path)
+    if not isinstance(entries, dict) or not all(
+        isinstance(each, dict) for each in entries.values()
+    ):
+        raise UserError(f"{path}: data sets by name expected, each with its keys below it")
+    return {name: _task(str(name), entry, f"{path}: {name}") for name, entry in entries.items()}
+
+
+KINDS: dict[str, Kind] = {
+    "single": "classification",
+    "pair": "natural language inference",
+    "similarity": "sentence similarity",
+    "choice": "question answering",
+}
+"""What a data set is called in the report where its entry does not say."""
+
+
+def _task(name: str, entry: dict[str, Any], where: str) -> TaskSpec:
+    """An entry with its defaults, checked against itself."""
+    files, split, form = entry.get("files"), entry.get("split"), entry.get("format")
+    if isinstance(files, str):
+        names = list(split) if isinstance(split, dict) else ["train"]
+        files = dict.fromkeys(names, files)
+    train = entry.get("train", "train")
+    defaults = {
+        "title": name,
+        "kind": KINDS.get(str(form), "classification"),
+        "metrics": ["accuracy"] if entry.get("range") is None else ["pearson", "spearman"],
+        "scored": {each: [each] for each in files or {} if each != train},
+        "paper_split": "none",
+        "home": "",
     }
+    given = {**defaults, **entry, "name": name}
+    task = parse(TaskSpec, given | {"files": files} if "files" in entry else given, where)
+    for key, fault in _faults(task):
+        raise UserError(f"{where}: key `{key}`: {fault}")
+    return task
+
+
+TEXTS = {
+    "single": ("text1",),
+    "pair": ("text1", "text2"),
+    "similarity": ("text1", "text2"),
+    "choice": ("context", "question"),
+}
+"""The keys of `columns` that hold the texts of a format; a choice has its answers beside them."""
+
+
+def _faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
+    """What is wrong between the keys of an entry: the key, and what is wrong with it."""
+    if not re.fullmatch(r"[a-z0-9_]+", task.name):
+        yield "name", f"`{task.name}`: small letters, digits and underscores only"
+    yield from _label_faults(task)
+    yield from _column_faults(task)
+    yield from _split_faults(task)
+    two = len(task.labels or []) == 2
+    allowed: tuple[str, ...] = ("accuracy", "macro_f1", *(("f1", "matthews") if two else ()))
+    if task.format == "choice":
+        allowed = ("accuracy",)
+    elif task.range is not None:
+        allowed = ("pearson", "spearman")
+    for metric in task.metrics:
+        if metric not in allowed:
+            yield (
+                "metrics",
+                f"`{metric}` does not fit this data set; there is {', '.join(allowed)}",
+            )
+
+
+def _label_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
+    labels = task.labels or []
+    if task.format != "choice" and (task.labels is None) == (task.range is None):
+        yield "labels", "give exactly one of `labels` (classes) and `range` (scores)"
+    if task.labels is not None and len(labels) < 2:
+        yield "labels", "two classes at least are expected"
+    for name in labels:
+        if labels.count(name) > 1:
+            yield "labels", f"`{name}` is there twice"
+    if task.range is not None:
+        low, high = task.range
+        if low >= high or low % 1 or high % 1:
+            yield (
+                "range",
+                f"{low:g} to {high:g}: two whole numbers, the lower first, are expected (the"
+                " score is predicted as a distribution over the whole numbers between them)",
+            )
+    for name, label in task.label_map.items():
+        if label not in labels:
+            yield "label_map", f"`{name}: {label}`: no such class{nearest(label, labels)}"
+
+
+def _column_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
+    if task.parser not in ("tsv", "csv", "jsonl"):
+        return
+    if task.format == "choice" and task.parser == "tsv":
+        yield "parser", "`tsv` has no choice tasks; use `csv` or `jsonl`"
+    answers = [key for key in task.columns if re.fullmatch(r"answer\d+", key)]
+    wanted = [*TEXTS[task.format], "label"]
+    known = [*wanted, "answers", *answers] if task.format == "choice" else wanted
+    for key in task.columns:
+        if key not in known:
+            yield f"columns.{key}", f"unknown for the format {task.format}{nearest(key, known)}"
+    for key in wanted:
+        if key not in task.columns and key != "question":
+            yield f"columns.{key}", f"is missing: the column with that part of a {task.format}"
+    if task.format == "choice":
+        if ("answers" in task.columns) == (len(answers) >= 2):
+            yield (
+                "columns",
+                "give `answers` (a list in JSON), or a column each: `answer1`, `answer2`, ...",
+            )
+        if "answers" in task.columns and task.parser == "csv":
+            yield "columns.answers", "a csv has a column each: `answer1`, `answer2`, ..."
+
+
+def _split_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
+    splits = list(task.files)
+    if task.train not in splits:
+        yield "train", f"`{task.train}` is no split of `files`{nearest(task.train, splits)}"
+    for score, parts in task.scored.items():
+        for part in parts:
+            if part not in splits:
+                yield f"scored.{score}", f"`{part}` is no split of `files`{nearest(part, splits)}"
+    if not task.scored:
+        yield "scored", "nothing to score: give a second split in `files`, or shares in `split`"
+    for name in task.split:
+        if name not in splits:
+            yield f"split.{name}", f"no split of `files`{nearest(name, splits)}"
+    if task.split:
+        if sum(task.split.values()) > 1 + 1e-9:
+            yield "split", f"the shares add up to {sum(task.split.values()):g}, 1 at most expected"
+        if len({task.files.get(name) for name in task.split}) != 1:
+            yield "split", "shares are of one file: give `files` as its name alone"
 
 
 def load_experiments(path: Path) -> Experiments:

@@ -69,7 +69,9 @@ def test_what_is_no_number_fails(metric: str) -> None:
 def test_chance() -> None:
     assert chance("accuracy", 4) == 25
     assert chance("f1", 2, 0.68) == pytest.approx(100 * 2 * 0.68 * 0.5 / 1.18)
-    assert {chance(metric, 2) for metric in METRICS if metric not in ("accuracy", "f1")} == {0}
+    assert chance("macro_f1", 5) == 20
+    shares = ("accuracy", "f1", "macro_f1")
+    assert {chance(metric, 2) for metric in METRICS if metric not in shares} == {0}
     with pytest.raises(ValueError, match="unknown metric"):
         chance("bleu", 2)
 

@@ -80,6 +80,10 @@ def parse(task: TaskSpec, split: str, root: Path) -> Rows:
         )
     if task.parser == "race":
         return _race(path, name, inside)
+    if task.parser == "csv" or (task.parser == "jsonl" and task.format == "choice"):
+        from gptbench.data import tables  # which needs this module
+
+        return tables.rows(_read(path, name), name, task)
     return PARSERS[task.parser](_read(path, name), name, task)
 
 

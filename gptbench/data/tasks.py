@@ -48,7 +48,8 @@ def load_examples(task: TaskSpec, split: str, root: Path) -> list[Example]:
 def load_split(task: TaskSpec, split: str, root: Path) -> Parsed:
     """As `load_examples`, with the numbers of rows found and left out.
 
-    Where two splits of Story Cloze name the same file, they are its 80 % and 20 % as in the
+    A split that is a share of a file (`split`) has its part of the rows. Where two splits of
+    Story Cloze name the same file, they are its 80 % and 20 % as in the
     released code; `found` is then the part's size.
     """
     rows = parse(task, split, root)
@@ -57,6 +58,9 @@ def load_split(task: TaskSpec, split: str, root: Path) -> Parsed:
     found = rows.found
     if task.parser == "story_cloze" and _shares_file(task, split):
         examples = halve(examples)[0 if split == task.train else 1]
+        found = len(examples)
+    if split in task.split:
+        examples = share(examples, task, split)
         found = len(examples)
     if not examples:
         raise UserError(f"{task.title}: split `{split}` has no labelled rows in {root.resolve()}")
@@ -80,6 +84,20 @@ def halve(examples: list[Example]) -> tuple[list[Example], list[Example]]:
     return [examples[i] for i in rest], [examples[i] for i in held]
 
 
+def share(examples: list[Example], task: TaskSpec, split: str) -> list[Example]:
+    """The rows of a split that is a share of its file, in the file's order.
+
+    One draw without replacement with `split_seed` orders the rows; the splits take theirs from
+    it one after another, so that no row is in two.
+    """
+    order = np.random.default_rng(task.split_seed).permutation(len(examples))
+    names = list(task.split)
+    ends = np.cumsum([task.split[name] for name in names]) * len(examples)
+    edges = [0, *(int(end + 0.5) for end in ends)]
+    at = names.index(split)
+    return [examples[i] for i in np.sort(order[edges[at] : edges[at + 1]])]
+
+
 def _example(task: TaskSpec, row: Row) -> Example:
     return Example(row.texts, _label(task, row), row.number)
 
@@ -93,11 +111,12 @@ def _label(task: TaskSpec, row: Row) -> int | float:
             raise UserError(f"{row.where}: answer `{row.label}`, one of {letters} expected")
         return int(row.label)
     if task.labels is not None:
-        if row.label not in task.labels:
+        name = task.label_map.get(row.label, row.label)
+        if name not in task.labels:
             raise UserError(
                 f"{row.where}: label `{row.label}`, one of {', '.join(task.labels)} expected"
             )
-        return task.labels.index(row.label)
+        return task.labels.index(name)
     return _value(task, row)
 
 

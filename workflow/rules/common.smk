@@ -76,6 +76,11 @@ def task_files(task):
     return [str(path) for path in plan.task_files(task)]
 
 
+def world_files():
+    """The files of the data sets that the embedded world writes."""
+    return sorted({path for t in plan.tasks if t not in plan.own for path in task_files(t)})
+
+
 def this_run(wildcards):
     """The run that the wildcards name."""
     return FinetuneRun(wildcards.variant, wildcards.task, int(wildcards.p), int(wildcards.k))
