@@ -128,9 +128,9 @@ class Plan:
 
         Those of the user's own sets are beside the file that describes them.
         """
-        if task in self.own:
-            return Path(self.config.tasks_file or "").parent
-        return self.fetched_root if self.fetches(task) else self.data_root
+        if self.fetches(task):
+            return self.fetched_root
+        return Path(self.config.tasks_file or "").parent if task in self.own else self.data_root
 
     def fetches(self, task: str) -> bool:
         """Whether the scale gets a data set from the hub."""
@@ -140,8 +140,8 @@ class Plan:
         """A data set as it is read here: its own files, or those that come from the hub."""
         if self.fetches(task.name):
             return hub.fetched(task)
-        if self.config.source == "folder" and task.name not in self.own:
-            task = hub.as_found(task, self.data_root)
+        if task.name in self.own or self.config.source == "folder":
+            task = hub.as_found(task, self.task_root(task.name))
         return task.model_copy(update={"hub": None})
 
     def studies(self) -> Iterator[tuple[str, Study]]:
@@ -264,7 +264,7 @@ class Plan:
             _books_there(self.data_root / "books" / split, "books")
 
     def _check_task(self, task: str) -> None:
-        if task not in self.own and (self.config.synthetic or self.fetches(task)):
+        if self.fetches(task) or (self.config.synthetic and task not in self.own):
             return
         for path in self.task_files(task):
             if path.is_file():

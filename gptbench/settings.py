@@ -671,7 +671,7 @@ def _task(name: str, entry: dict[str, Any], where: str) -> TaskSpec:
         names = list(split) if isinstance(split, dict) else ["train"]
         files = dict.fromkeys(names, files)
     train = entry.get("train", "train")
-    defaults = {
+    defaults: dict[str, Any] = {
         "title": name,
         "kind": KINDS.get(str(form), "classification"),
         "metrics": ["accuracy"] if entry.get("range") is None else ["pearson", "spearman"],
@@ -680,7 +680,9 @@ def _task(name: str, entry: dict[str, Any], where: str) -> TaskSpec:
         "home": "",
     }
     given = {**defaults, **entry, "name": name}
-    task = parse(TaskSpec, given | {"files": files} if "files" in entry else given, where)
+    if "files" in entry:
+        given["files"] = files
+    task = parse(TaskSpec, given, where)
     for key, fault in _faults(task):
         raise UserError(f"{where}: key `{key}`: {fault}")
     return task
@@ -702,6 +704,7 @@ def _faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
     yield from _label_faults(task)
     yield from _column_faults(task)
     yield from _split_faults(task)
+    yield from _hub_faults(task)
     two = len(task.labels or []) == 2
     allowed: tuple[str, ...] = ("accuracy", "macro_f1", *(("f1", "matthews") if two else ()))
     if task.format == "choice":
@@ -762,6 +765,24 @@ def _column_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
             yield "columns.answers", "a csv has a column each: `answer1`, `answer2`, ..."
 
 
+def _hub_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
+    """A set that is fetched has every split, and every column that its format needs."""
+    if task.hub is None:
+        return
+    for split in task.files:
+        if split not in task.hub.splits:
+            yield f"hub.splits.{split}", "is missing: its configuration/split on the hub"
+    wanted = [*TEXTS[task.format], "label", *(["answers"] if task.format == "choice" else [])]
+    for key in task.hub.columns:
+        if key not in wanted:
+            yield f"hub.columns.{key}", f"unknown here{nearest(key, wanted)}"
+    for key in wanted:
+        if key not in task.hub.columns:
+            yield f"hub.columns.{key}", "is missing: the column's name on the hub"
+    if task.hub.labels and task.labels and len(task.hub.labels) != len(task.labels):
+        yield "hub.labels", f"{len(task.hub.labels)} names, {len(task.labels)} classes in `labels`"
+
+
 def _split_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
     splits = list(task.files)
     if task.train not in splits:
@@ -772,6 +793,9 @@ def _split_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
                 yield f"scored.{score}", f"`{part}` is no split of `files`{nearest(part, splits)}"
     if not task.scored:
         yield "scored", "nothing to score: give a second split in `files`, or shares in `split`"
+    for name in task.hub.splits if task.hub else ():
+        if name not in splits:
+            yield f"hub.splits.{name}", f"no split of `files`{nearest(name, splits)}"
     for name in task.split:
         if name not in splits:
             yield f"split.{name}", f"no split of `files`{nearest(name, splits)}"

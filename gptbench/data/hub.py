@@ -12,8 +12,10 @@ A mirror is a folder with copies of the hub's repositories, as `hf download --re
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -82,26 +84,26 @@ def fetch(job: FetchJob, out: Path) -> Path:
         raise UserError(not_served(task))
     folder = out / FOLDER / task.name
     run = Run("fetch", job, {})
-    commits: dict[str, str | None] = {}
+    commits: set[str] = set()
     rows: dict[str, int] = {}
     with ExitStack() as stack:
         cache = stack.enter_context(tempfile.TemporaryDirectory()) if job.mirror else None
-        for split in fetched(task).files:
-            target = folder / f"{split}.jsonl"
-            temporary = stack.enter_context(atomic(target))
-            data, commits[split] = _load(hub, split, job.mirror, cache)
-            where = f"{hub.repository} {hub.splits[split]}"
-            rows[split] = _write(temporary, _rows(task, hub, data, where))
-        (folder / MANIFEST).unlink(missing_ok=True)
-    known = sorted({commit for commit in commits.values() if commit})
-    run.finish(
-        folder,
-        repository=hub.repository,
-        revision=", ".join(known) or None,
-        configurations=hub.splits,
-        rows=rows,
-        files={f"{s}.jsonl": file_digest(folder / f"{s}.jsonl") for s in rows},
-    )
+        loaded = {split: _load(hub, split, job.mirror, cache) for split in fetched(task).files}
+        temporary = stack.enter_context(atomic(folder))
+        temporary.mkdir()
+        for split, (data, commit) in loaded.items():
+            where = f"{hub.repository} ({hub.splits[split]})"
+            rows[split] = _write(temporary / f"{split}.jsonl", _rows(task, hub, data, where))
+            commits |= {commit} if commit else set()
+        run.finish(
+            temporary,
+            repository=hub.repository,
+            revision=", ".join(sorted(commits)) or None,
+            configurations=hub.splits,
+            rows=rows,
+            files={f"{s}.jsonl": file_digest(temporary / f"{s}.jsonl") for s in rows},
+        )
+        shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 
@@ -113,6 +115,7 @@ def _load(
     import datasets
 
     datasets.disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # each retry is a line else
     configuration, part = hub.splits[split].split("/")
     where = f"{hub.repository} ({configuration}, {part})"
     if mirror is not None:
@@ -156,25 +159,23 @@ def _asked(call: Callable[[], Any], where: str) -> Any:
         return call()
     except Exception as error:
         cause: BaseException = error
-        while cause.__cause__ is not None or cause.__context__ is not None:
-            cause = cause.__cause__ or cause.__context__ or cause
-        reasons = dict.fromkeys(
-            " ".join(str(each).split())[:200] or type(each).__name__ for each in (error, cause)
-        )
-        raise UserError(f"{where}: {'; '.join(reasons)}{_mend(error, cause)}") from None
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        texts = (" ".join(str(each).split()) or type(each).__name__ for each in (error, cause))
+        reasons = "; ".join(dict.fromkeys(text[:200] for text in texts))
+        raise UserError(f"{where}: {reasons}{_mend(reasons)}") from None
 
 
-def _mend(error: BaseException, cause: BaseException) -> str:
+def _mend(reasons: str) -> str:
     """How a failed load is mended, as far as it can be told."""
-    text = f"{type(error).__name__} {error} {type(cause).__name__} {cause}"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
         return (
             " (HF_HUB_OFFLINE is set and the set is not in the cache: unset it, or give --mirror"
             " FOLDER)"
         )
-    if "script" in text:
+    if "scripts are no longer supported" in reasons:
         return " (the hub has it as code only, which is never run: use the original files)"
-    if re.search(r"Connect|resolve|Max retries|Timeout|Offline|reach", text):
+    if re.search(r"[Cc]onnect|resolve|retries|[Tt]imed? ?out|reach", reasons):
         return " (the hub cannot be reached: check the network, or give --mirror FOLDER)"
     return ""
 

@@ -60,7 +60,7 @@ def _choice(task: TaskSpec, cell: Cells, where: str) -> tuple[tuple[str, ...], s
     label = task.label_map.get(label, label)
     if label not in task.labels[: len(answers)]:
         expected = ", ".join(task.labels[: len(answers)])
-        raise UserError(f"{where}: answer `{label}`, one of {expected} expected")
+        raise UserError(f"{where}: answer `{_shown(label)}`, one of {expected} expected")
     return texts, str(task.labels.index(label))
 
 
@@ -116,13 +116,18 @@ def _by_name(header: list[str], name: str, task: TaskSpec) -> dict[str, int]:
         if str(wanted) not in found:
             raise UserError(
                 f"file {name}, line 1: no column `{wanted}` (columns.{key} of {task.name});"
-                f" found {_listed(found)}{nearest(str(wanted), found)}{_other(header)}"
+                f" found {_listed(found)}{nearest(str(wanted), map(_shown, found))}{_other(header)}"
             )
     return {key: found.index(str(wanted)) for key, wanted in task.columns.items()}
 
 
+def _shown(name: str) -> str:
+    """A name of a file in one short line."""
+    return " ".join(name.split())[:60]
+
+
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:20])
+    shown = ", ".join(map(_shown, names[:20]))
     return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown
 
 
@@ -165,6 +170,6 @@ def _json_lines(text: str, name: str, task: TaskSpec) -> Iterator[tuple[str, Cel
             if str(column) not in item:
                 raise UserError(
                     f"{where}: no key `{column}` (columns.{key} of {task.name}); found"
-                    f" {_listed(list(item))}{nearest(str(column), item)}"
+                    f" {_listed(list(item))}{nearest(str(column), map(_shown, item))}"
                 )
         yield where, lambda key, item=item: item[str(task.columns[key])]  # type: ignore[misc]
