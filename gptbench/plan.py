@@ -39,6 +39,10 @@ from gptbench.settings import (
 )
 
 PROBE_SEED = 20180611
+RULES = frozenset(
+    "all world gates encode tokenizer corpus pretrain weights finetune zeroshot report".split()
+)
+"""The workflow's rules: every study and every task is a target by its name beside them."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,10 @@ class Plan:
         self.tasks = tasks = {name: self._located(task) for name, task in self.entries.items()}
         for name in config.studies:
             self._known("studies", name, experiments.studies)
+            if name in tasks:
+                raise UserError(f"studies: `{name}` is a data set's name; name the study otherwise")
+        for name in {*self.own, *config.studies} & RULES:
+            raise UserError(f"`{name}` is a rule of the workflow; take another name")
         for name, study in experiments.studies.items():
             for task in [*study.tasks, *study.zeroshot]:
                 self._known(f"experiments: studies.{name}.tasks", task, tasks)

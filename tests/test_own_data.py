@@ -192,6 +192,89 @@ def test_shares_are_of_the_whole_file_and_disjoint(own: Path) -> None:
     assert sizes == {"train": 100, "dev": 50}
 
 
+# The tutorial. -------------------------------------------------------------------------------
+
+TUTORIAL = (PROJECT / "docs" / "howto-own-data.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of the tutorial in a language."""
+    return [part.split("```")[0] for part in TUTORIAL.split(f"```{language}\n")[1:]]
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tutorial's folder, in the folder that commands are run in."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "tickets.csv").write_text(blocks("csv")[0])
+    tasks, scale, *_ = blocks("yaml")
+    (folder / "tasks.yaml").write_text(tasks)
+    (folder / "scale.yaml").write_text(scale)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_the_tutorial_goes_from_a_csv_to_a_score(mine: Path, tokenizer: Path) -> None:
+    config = tiny_config() | yaml.safe_load((mine / "scale.yaml").read_text())
+    plan = Plan.read(config, PROJECT / "config")
+    plan.check_data()
+    runs = plan.runs()
+    assert {(run.variant, run.task) for run in runs} == {
+        ("full", "tickets"),
+        ("no-pretraining", "tickets"),
+    }
+    inputs.run(plan.encode_job("tickets"), plan.task_root("tickets"), tokenizer, mine / "task")
+    facts = read_json(mine / "task" / "facts.json")
+    assert facts["rows"] == {"train": 18, "dev": 6}
+    assert "18 rows are learnt\nfrom and 6 are scored" in TUTORIAL
+    job = plan.finetune_job(FinetuneRun("no-pretraining", "tickets", 0, 0))
+    finetune.run(job, mine / "task", None, mine / "run")
+    assert set(read_json(mine / "run" / "metrics.json")["scores"]["dev"]) == {
+        "accuracy",
+        "macro_f1",
+    }
+    assert f"tickets, split train: 2 of {facts['rows']['train']} labelled rows" in TUTORIAL
+
+
+def test_the_tutorials_entries_and_errors_are_as_it_says(mine: Path) -> None:
+    for block in [blocks("yaml")[0], *blocks("yaml")[2:]]:
+        (mine / "each.yaml").write_text(block)
+        assert load_tasks(mine / "each.yaml")
+    said = [line.removeprefix("gptbench: ") for line in blocks("console")[-1].splitlines()[1:]]
+    tasks, table = (mine / "tasks.yaml").read_text(), (mine / "tickets.csv").read_text()
+
+    def refusal(changed: str, rows: str = table) -> str:
+        (mine / "tasks.yaml").write_text(changed)
+        (mine / "tickets.csv").write_text(rows)
+        with pytest.raises(UserError) as found:
+            load_examples(load_tasks(Path("mine/tasks.yaml"))["tickets"], "train", mine)
+        return str(found.value)
+
+    assert said == [
+        refusal(tasks.replace("accuracy", "acuracy")),
+        refusal(tasks.replace("text1: message", "text1: mesage")),
+        refusal(tasks, table.replace('closes.",technical', 'closes.",techncal')),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("study", "task", "said"),
+    [
+        ("rte", "tickets", "`rte` is a data set's name; name the study otherwise"),
+        ("report", "tickets", "`report` is a rule of the workflow"),
+        ("mine", "encode", "`encode` is a rule of the workflow"),
+    ],
+)
+def test_names_that_are_taken(mine: Path, study: str, task: str, said: str) -> None:
+    path = mine / "tasks.yaml"
+    path.write_text(path.read_text().replace("tickets:\n", f"{task}:\n", 1))
+    studies = {study: {"title": "x", "variants": ["full"], "tasks": [task]}}
+    config = {"tasks_file": str(path), "experiments": {"studies": studies}, "studies": [study]}
+    with pytest.raises(UserError, match=said):
+        Plan.read(tiny_config() | config, PROJECT / "config")
+
+
 # Parsers. ------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,21 +94,23 @@ def _add_fetch(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _config_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
+        nargs="+",
         type=Path,
-        default=CONFIG / "config.yaml",
-        help="a scale's file; default: config/config.yaml",
+        metavar="FILE",
+        default=[CONFIG / "config.yaml"],
+        help="a scale's files as for --configfile, later ones on top; default: config/config.yaml",
     )
 
 
-def read_plan(config: Path, data: Path | None) -> Plan:
-    """The plan of a scale's file, its data read from `data` if that is given."""
+def read_plan(configs: Sequence[Path], data: Path | None) -> Plan:
+    """The plan of a scale's files, its data read from `data` if that is given."""
     from gptbench.plan import Plan
-    from gptbench.settings import read_yaml
+    from gptbench.settings import merged_yaml
 
-    found = read_yaml(config)
-    if data is not None and isinstance(found, dict) and found.get("source") != "world":
+    found = merged_yaml(configs)
+    if data is not None and found.get("source") != "world":
         found["data_root"] = str(data)
-    return Plan.read(found, CONFIG, str(config))
+    return Plan.read(found, CONFIG, ", ".join(map(str, configs)))
 
 
 def known_task(plan: Plan, name: str) -> TaskSpec:
