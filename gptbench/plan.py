@@ -420,8 +420,9 @@ class Plan:
 
     def report_job(self) -> ReportJob:
         """Everything that the report names; of the data's folder the name alone, fit to show."""
-        root = self.config.data_root
-        config = self.config.model_copy(update={"data_root": Path(root).name if root else root})
+        paths = {key: getattr(self.config, key) for key in ("data_root", "mirror", "tasks_file")}
+        names = {key: Path(path).name if path else path for key, path in paths.items()}
+        config = self.config.model_copy(update=names)
         return ReportJob(config=config, tasks=self.tasks, experiments=self.experiments)
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import pytest
 import yaml
 
 from gptbench.artifacts import read_json
+from gptbench.cli import main
 from gptbench.data import hub
 from gptbench.data.tasks import Example, load_examples, load_split
+from gptbench.data.tokenizer import train_on_counts
 from gptbench.data.world.write import write_world
 from gptbench.errors import UserError
 from gptbench.plan import Plan
-from gptbench.settings import FetchJob, TaskSpec, load_tasks
+from gptbench.settings import FetchJob, TaskSpec, TokenizerSettings, load_tasks
 from tests.conftest import PROJECT, Project, tiny_config
 
 TASKS = load_tasks(PROJECT / "config" / "tasks.yaml")
@@ -169,6 +172,24 @@ def test_what_is_fetched_reads_as_the_original_files(
     assert facts["repository"] == on_hub(name, "train")[0]
     assert facts["configurations"]["train"] == "/".join(on_hub(name, "train")[1:])
     assert set(facts["files"]) == {f"{split}.jsonl" for split in task.files}
+
+
+def test_fetch_and_preview_from_the_command_line(
+    mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = Counter({"who": 9, "the": 9, "was": 9})
+    train_on_counts(words, TokenizerSettings(merges=5)).save(tmp_path / "bpe")
+    fetch = ["data", "fetch", "race", "cola", "--out", str(tmp_path), "--mirror", str(mirror)]
+    assert main(fetch) == 0
+    assert re.match(
+        r"fetch: race from ehovy/race: train \d+, dev \d+.*\nfetch: cola from nyu-mll/glue: train",
+        capsys.readouterr().out,
+    )
+    options = ["--data", str(tmp_path), "--tokenizer", str(tmp_path / "bpe"), "--rows", "1"]
+    assert main(["data", "preview", "race", *options]) == 0
+    assert capsys.readouterr().out.count("<delim>") == 4
+    assert main(["data", "preview", "rte", *options]) == 2
+    assert "the file glue/RTE/train.tsv of split `train` is missing" in capsys.readouterr().err
 
 
 def test_every_set_but_story_cloze_is_served() -> None:

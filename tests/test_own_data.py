@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +20,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from gptbench.artifacts import read_json
+from gptbench.cli import main
 from gptbench.data import inputs
 from gptbench.data.preview import preview
 from gptbench.data.tables import rows
@@ -529,27 +528,17 @@ def test_preview_marks_what_is_cut(own: Path, tokenizer: Path) -> None:
     assert f"[-{cut}] which ? <delim>" in " ".join(shown(own, tokenizer, "quiz", 20)[4:8])
 
 
-def test_preview_from_the_command_line(own: Path, tokenizer: Path, tmp_path: Path) -> None:
+def test_preview_from_the_command_line(
+    own: Path, tokenizer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(tiny_config() | {"tasks_file": str(own)}))
-    command = [sys.executable, "-m", "gptbench", "data", "preview"]
     options = ["--config", str(path), "--tokenizer", str(tokenizer)]
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *words, *options],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    done = run("moods", "--rows", "2", "--split", "dev")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(
-        "moods, split dev: 2 of 60 labelled rows, context 52, 0 truncated"
-    )
-    assert done.stdout.count("<extract>") == 2
-    wrong = run("mods")
-    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
-    assert "no data set `mods`; did you mean `moods`?" in wrong.stderr
+    assert main(["data", "preview", "moods", "--rows", "2", "--split", "dev", *options]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("moods, split dev: 2 of 60 labelled rows, context 52, 0 truncated")
+    assert shown.count("<extract>") == 2
+    assert main(["data", "preview", "mods", *options]) == 2
+    wrong = capsys.readouterr().err
+    assert wrong.count("\n") == 1
+    assert "no data set `mods`; did you mean `moods`?" in wrong

@@ -40,8 +40,8 @@ def _add_preview(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         plan = read_plan(args.config, args.data)
         task = known_task(plan, args.task)
         root = args.data or plan.task_root(args.task)
-        if args.data and args.task not in plan.own:
-            task = hub.as_found(task, root)
+        if args.data:
+            task = hub.as_found(plan.entries[args.task], root)
         folder = args.tokenizer or plan.root / "tokenizer"
         if not folder.is_dir():
             raise UserError(
