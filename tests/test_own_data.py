@@ -130,19 +130,20 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def own_plan(path: Path) -> Plan:
+def own_plan(path: Path, epochs: int) -> Plan:
     config = tiny_config() | {"tasks_file": str(path)}
-    config["finetune"] |= {"epochs": 16, "lr": 0.005, "batch_size": 8, "warmup": 0.1}
+    config["finetune"] |= {"epochs": epochs, "lr": 0.005, "batch_size": 8, "warmup": 0.1}
     return Plan.read(config, PROJECT / "config")
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("moods", 40), ("grades", 30), ("quiz", 40), ("pairs", 65)]
+    ("name", "epochs", "least"),
+    [("moods", 14, 40), ("grades", 6, 30), ("quiz", 6, 40), ("pairs", 14, 75)],
 )
 def test_from_a_file_to_a_score(
-    name: str, least: float, own: Path, tokenizer: Path, tmp_path: Path
+    name: str, epochs: int, least: float, own: Path, tokenizer: Path, tmp_path: Path
 ) -> None:
-    plan = own_plan(own)
+    plan = own_plan(own, epochs)
     root = plan.task_root(name)
     assert root == own.parent
     encoded, out = tmp_path / "task", tmp_path / "run"

@@ -85,7 +85,7 @@ def _add_fetch(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         for job in jobs:
             hub.fetch(job, args.out)
             facts = hub.manifest(args.out, job.task.name)
-            rows = ", ".join(f"{split} {n:,}" for split, n in facts["rows"].items())
+            rows = ", ".join(f"{split} {facts['rows'][split]:,}" for split in job.task.files)
             print(f"fetch: {job.task.name} from {facts['repository']}: {rows}", flush=True)
 
     fetch.set_defaults(run=run)
