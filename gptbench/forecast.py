@@ -24,10 +24,13 @@ from gptbench.artifacts import MANIFEST, processor, read_json
 from gptbench.plan import FinetuneRun, Plan
 from gptbench.settings import PretrainJob, PretrainSettings, Settings
 
-STAGES = ("world", "tokenizer", "corpus", "encode", "pretrain", "import", "finetune", "zeroshot")
+STAGES = (
+    *("world", "fetch", "tokenizer", "corpus", "encode", "pretrain", "import"),
+    *("finetune", "zeroshot"),
+)
 # Where nothing like it has run yet. Measured on one core of an Intel Xeon with AMX: start-up and
-# some hundred rows a job; books at the rate below.
-SECONDS_A_JOB = {"world": 2.0, "encode": 1.0, "zeroshot": 10.0, "import": 5.0}
+# some hundred rows a job; books at the rate below. What a fetch takes is the network's: a guess.
+SECONDS_A_JOB = {"world": 2.0, "fetch": 30.0, "encode": 1.0, "zeroshot": 10.0, "import": 5.0}
 BYTES_A_SECOND = {"tokenizer": 6e6, "corpus": 2.5e6}
 TIMED_STEPS, TIMED_TOKENS = 3, 4096
 LONG_STEP = 1.0
@@ -71,9 +74,13 @@ def jobs(plan: Plan) -> Iterator[Job]:
         made = plan.corpus_job(place.name if other else None)
         yield Job("corpus", str(place), made, [*before, "tokenizer"], read, threads=workers)
     for task in plan.task_names():
-        files = [] if config.synthetic else plan.task_files(task)
-        job = plan.encode_job(task)
-        yield Job("encode", f"tasks/{task}", job, [*before, "tokenizer"], files)
+        embedded = config.synthetic and task not in plan.own
+        needs = [*before, "tokenizer"] if embedded else ["tokenizer"]
+        if plan.fetches(task):
+            needs.append(f"data/hub/{task}")
+            yield Job("fetch", f"data/hub/{task}", plan.fetch_job(task))
+        files = [] if embedded else plan.task_files(task)
+        yield Job("encode", f"tasks/{task}", plan.encode_job(task), needs, files)
     for model, seed in plan.pretrained():
         place = Path("pretrain") / model / f"seed{seed}"
         if model in plan.imported():
