@@ -355,10 +355,10 @@ class Plan:
 
     def fetch_job(self, task: str) -> FetchJob:
         """Get one data set from the hub."""
-        update = {"title": task, "official": {}, "scored": {}, "paper_split": ""}
-        return FetchJob(
-            task=self.entries[task].model_copy(update=update), mirror=self.config.mirror
-        )
+        update: dict[str, Any] = {"title": task, "official": {}, "scored": {}, "paper_split": ""}
+        entry = self.entries[task]
+        spec = plain(entry).model_copy(update={**update, "hub": entry.hub})
+        return FetchJob(task=spec, mirror=self.config.mirror)
 
     def encode_job(self, task: str) -> EncodeJob:
         """Parse and encode one data set."""
