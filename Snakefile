@@ -25,6 +25,7 @@ include: "workflow/rules/contamination.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/zeroshot.smk"
+include: "workflow/rules/fewshot.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,12 +25,27 @@ from gptbench.plan import FinetuneRun, Plan
 from gptbench.settings import PretrainJob, PretrainSettings, Settings
 
 STAGES = (
-    *("world", "fetch", "tokenizer", "corpus", "encode", "pretrain", "import"),
-    *("finetune", "zeroshot"),
+    "world",
+    "fetch",
+    "tokenizer",
+    "corpus",
+    "encode",
+    "pretrain",
+    "import",
+    "finetune",
+    "zeroshot",
+    "fewshot",
 )
 # Where nothing like it has run yet. Measured on one core of an Intel Xeon with AMX: start-up and
 # some hundred rows a job; books at the rate below. What a fetch takes is the network's: a guess.
-SECONDS_A_JOB = {"world": 2.0, "fetch": 30.0, "encode": 1.0, "zeroshot": 10.0, "import": 5.0}
+SECONDS_A_JOB = {
+    "world": 2.0,
+    "fetch": 30.0,
+    "encode": 1.0,
+    "zeroshot": 10.0,
+    "fewshot": 10.0,
+    "import": 5.0,
+}
 BYTES_A_SECOND = {"tokenizer": 6e6, "corpus": 2.5e6}
 TIMED_STEPS, TIMED_TOKENS = 3, 4096
 LONG_STEP = 1.0
@@ -54,9 +69,15 @@ class Job:
     seconds: float = 0.0
 
 
-def jobs(plan: Plan) -> Iterator[Job]:
-    """All jobs of a plan but gates and report, in an order in which they could run."""
+def jobs(plan: Plan, requested: Sequence[str] = ()) -> Iterator[Job]:
+    """All jobs of a plan but gates and report, in an order in which they could run.
+
+    `requested` are studies on request that run besides.
+    """
     config = plan.config
+    names = [None, *requested]
+    pretrained = sorted({pair for name in names for pair in plan.pretrained(name)})
+    runs = list(dict.fromkeys(run for name in names for run in plan.runs(name)))
     before = []
     if config.synthetic:
         yield Job("world", "world", plan.world_job())
@@ -65,7 +86,7 @@ def jobs(plan: Plan) -> Iterator[Job]:
     books = plan.books_below(plan.data_root / "books") if local else []
     given = plan.tokenizer_files()
     yield Job("tokenizer", "tokenizer", plan.tokenizer_job(), before, given or books)
-    trained = [(m, p) for m, p in plan.pretrained() if m not in plan.imported()]
+    trained = [(m, p) for m, p in pretrained if m not in plan.imported()]
     workers = config.corpus.workers
     corpora = plan.corpora()
     for place in sorted({plan.corpus_folder(m).relative_to(plan.root) for m, _ in trained}):
@@ -73,7 +94,8 @@ def jobs(plan: Plan) -> Iterator[Job]:
         read = plan.books_below(other) if other else books
         made = plan.corpus_job(place.name if other else None)
         yield Job("corpus", str(place), made, [*before, "tokenizer"], read, threads=workers)
-    for task in plan.task_names():
+    tasks = [t for name in requested for t in plan.zeroshot_tasks(name)] + [r.task for r in runs]
+    for task in dict.fromkeys([*plan.task_names(), *tasks]):
         embedded = config.synthetic and task not in plan.own
         needs = [*before, "tokenizer"] if embedded else ["tokenizer"]
         if plan.fetches(task):
@@ -81,7 +103,7 @@ def jobs(plan: Plan) -> Iterator[Job]:
             yield Job("fetch", f"data/hub/{task}", plan.fetch_job(task))
         files = [] if embedded else plan.task_files(task)
         yield Job("encode", f"tasks/{task}", plan.encode_job(task), needs, files)
-    for model, seed in plan.pretrained():
+    for model, seed in pretrained:
         place = Path("pretrain") / model / f"seed{seed}"
         if model in plan.imported():
             needs, files = ["tokenizer"], plan.weight_files(model)
@@ -90,12 +112,21 @@ def jobs(plan: Plan) -> Iterator[Job]:
         pretrain = plan.pretrain_job(model, seed)
         needs = [str(plan.corpus_folder(model).relative_to(plan.root))]
         yield Job("pretrain", str(place), pretrain, needs, threads=pretrain.pretrain.threads)
-    for run in plan.runs():
+    for run in runs:
         yield _finetune(plan, run)
-    for model, seed in plan.zeroshot_models():
+    for model, seed in sorted({pair for name in names for pair in plan.zeroshot_models(name)}):
         needs = [f"pretrain/{model}/seed{seed}", "tokenizer"]
-        needs += [f"tasks/{task}" for task in plan.zeroshot_tasks()]
+        needs += [f"tasks/{task}" for task in plan.encoded_zeroshot()]
         yield Job("zeroshot", f"zeroshot/{model}/seed{seed}", plan.zeroshot_job(model, seed), needs)
+    for model, seed in sorted({pair for name in names for pair in plan.fewshot_models(name)}):
+        needs = [f"pretrain/{model}/seed{seed}", "tokenizer", *before]
+        few = plan.fewshot_job(model, seed)
+        read = (
+            []
+            if config.synthetic
+            else [f for task in few.tasks for f in plan.task_files(task.name)]
+        )
+        yield Job("fewshot", f"fewshot/{model}/seed{seed}", few, needs, read)
 
 
 def _finetune(plan: Plan, run: FinetuneRun) -> Job:
@@ -110,14 +141,14 @@ def _finetune(plan: Plan, run: FinetuneRun) -> Job:
 # What is there. -------------------------------------------------------------------------------
 
 
-def forecast(plan: Plan, results: Path | None = None) -> list[Job]:
+def forecast(plan: Plan, results: Path | None = None, requested: Sequence[str] = ()) -> list[Job]:
     """The jobs of a plan, each with why it would run and for how many seconds.
 
     `results` is the folder of all scales (default: `results`); the plan's own is in it.
     """
     folder = results or plan.root.parent
     root = folder / plan.config.scale
-    found = list(jobs(plan))
+    found = list(jobs(plan, requested))
     stale: dict[str, str] = {}
     for job in found:
         job.why = _reason(job, root, stale)

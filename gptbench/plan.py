@@ -6,7 +6,7 @@ The workflow asks this module alone; nothing here touches a result.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,15 @@ from gptbench.settings import (
     ContaminationJob,
     CorpusJob,
     EncodeJob,
+    EncoderDecoderSettings,
     Experiments,
     FetchJob,
+    FewShotJob,
     FinetuneJob,
     ImportJob,
     PretrainJob,
     ReportJob,
+    StackSettings,
     Study,
     TaskSpec,
     TokenizerJob,
@@ -43,7 +46,7 @@ from gptbench.settings import (
 PROBE_SEED = 20180611
 RULES = frozenset(
     "all world gates encode tokenizer corpus other_corpus contamination pretrain weights finetune"
-    " zeroshot report".split()
+    " zeroshot fewshot report".split()
 )
 """The workflow's rules: every study and every task is a target by its name beside them."""
 
@@ -77,14 +80,21 @@ class Plan:
         self.own = own or {}
         self.entries = tasks | self.own
         self.tasks = tasks = {name: self._located(task) for name, task in self.entries.items()}
-        for name in config.studies:
-            self._known("studies", name, experiments.studies)
-            if name in tasks:
-                raise UserError(f"studies: `{name}` is a data set's name; name the study otherwise")
-        for name in {*self.own, *config.studies} & RULES:
+        for key, names in (("studies", config.studies), ("on_request", config.on_request)):
+            for name in names:
+                self._known(key, name, experiments.studies)
+                if name in tasks:
+                    raise UserError(
+                        f"{key}: `{name}` is a data set's name; name the study otherwise"
+                    )
+        for name in {*self.own, *config.studies, *config.on_request} & RULES:
             raise UserError(f"`{name}` is a rule of the workflow; take another name")
+        for name in config.on_request:
+            if not experiments.studies[name].variants:
+                raise UserError(f"on_request: `{name}` fine-tunes nothing; put it in `studies`")
         for name, study in experiments.studies.items():
-            for task in [*study.tasks, *study.zeroshot]:
+            shown = study.few_shot.tasks if study.few_shot else []
+            for task in [*study.tasks, *study.zeroshot, *shown]:
                 self._known(f"experiments: studies.{name}.tasks", task, tasks)
             for each in study.variants:
                 if each != "transfer-*":
@@ -92,10 +102,18 @@ class Plan:
         for name in config.limits.tasks:
             self._known("limits.tasks", name, tasks)
         for name, study in self.studies():
-            for model in [*study.models, *(self.variant(v).model for v in self.variants(study))]:
+            shown = study.few_shot.models if study.few_shot else []
+            tuned = [self.variant(v).model for v in self.variants(study)]
+            for model in [*study.models, *shown, *tuned]:
                 self._known(
                     f"config: models (asked for by the study `{name}`)", model, config.models
                 )
+            for model in study.models:
+                if not (backbone := config.models[model].backbone).causal:
+                    raise UserError(
+                        f"experiments: studies.{name}.models: {model} is a {backbone.kind}, no"
+                        " language model; it has no zero-shot scores: take it out"
+                    )
 
     @classmethod
     def read(cls, config: Mapping[str, Any], folder: Path, where: str = "config") -> Plan:
@@ -159,6 +177,43 @@ class Plan:
         """The studies that the config asks for."""
         return ((name, self.experiments.studies[name]) for name in self.config.studies)
 
+    def on_request(self) -> Iterator[tuple[str, Study]]:
+        """The studies that run where they are asked for by name, with the scale's models alone."""
+        for name in self.config.on_request:
+            if name not in self.config.studies:
+                yield name, self._within(self.experiments.studies[name])
+
+    def check_requested(self, names: Sequence[str]) -> None:
+        """Raise `UserError` for the first name that is no study on request."""
+        for name in names:
+            self._known("--study", name, dict(self.on_request()))
+
+    def _within(self, study: Study) -> Study:
+        """What a scale can run of a study: its variants and models that the scale defines."""
+        models = self.config.models
+        few = study.few_shot
+        return study.model_copy(
+            update={
+                "variants": [v for v in self.variants(study) if self.variant(v).model in models],
+                "models": [model for model in study.models if model in models],
+                "few_shot": few
+                and few.model_copy(update={"models": [m for m in few.models if m in models]}),
+            }
+        )
+
+    def _chosen(self, study: str | None) -> Iterator[tuple[str, Study]]:
+        """The config's studies, or the one of this name, on request or not."""
+        for name, each in self.studies():
+            if study in (None, name):
+                yield name, each
+        for name, each in self.on_request() if study is not None else ():
+            if name == study:
+                yield name, each
+
+    def _every(self) -> list[Study]:
+        """All studies, those on request too: a job's settings are the same for each target."""
+        return [each for _, each in [*self.studies(), *self.on_request()]]
+
     def variants(self, study: Study) -> list[str]:
         """A study's variants, with `transfer-*` spelled out."""
         names = []
@@ -187,8 +242,7 @@ class Plan:
         """All fine-tuning runs of the config's studies, or of one, each once."""
         found = {
             FinetuneRun(variant, task, p, k)
-            for name, each in self.studies()
-            if study in (None, name)
+            for _, each in self._chosen(study)
             for variant in self.variants(each)
             for task in each.tasks
             for p in self.config.pretrain_seeds
@@ -207,7 +261,11 @@ class Plan:
 
     def corpora(self) -> dict[str, Path]:
         """The folders of books, beside the scale's own, that models are pre-trained on."""
-        used = {self.config.models[model].corpus for model, _ in self.pretrained()}
+        needed = [
+            *self.pretrained(),
+            *(m for n in self.config.on_request for m in self.pretrained(n)),
+        ]
+        used = {self.config.models[model].corpus for model, _ in needed}
         return {n: self.given(path) for n, path in self.config.corpora.items() if n in used}
 
     def given(self, path: str) -> Path:
@@ -312,23 +370,32 @@ class Plan:
     def zeroshot_tasks(self, study: str | None = None) -> list[str]:
         """The tasks that are scored without fine-tuning."""
         return sorted(
-            {t for n, s in self.studies() if study in (None, n) for t in s.zeroshot},
+            {t for _, s in self._chosen(study) for t in s.zeroshot},
             key=list(self.tasks).index,
         )
 
+    def encoded_zeroshot(self) -> list[str]:
+        """The tasks with zero-shot inputs, which every zero-shot job scores."""
+        return sorted({task for study in self._every() for task in study.zeroshot})
+
     def zeroshot_models(self, study: str | None = None) -> list[tuple[str, int]]:
         """The (model, pre-training seed) pairs that are scored without fine-tuning."""
-        models = {m for n, s in self.studies() if study in (None, n) for m in s.models}
+        models = {m for _, s in self._chosen(study) for m in s.models}
         return [(m, p) for m in sorted(models) for p in self.config.pretrain_seeds]
 
-    def pretrained(self) -> list[tuple[str, int]]:
+    def fewshot_models(self, study: str | None = None) -> list[tuple[str, int]]:
+        """The (model, pre-training seed) pairs that are scored with examples in the context."""
+        models = {m for _, s in self._chosen(study) if s.few_shot for m in s.few_shot.models}
+        return [(m, p) for m in sorted(models) for p in self.config.pretrain_seeds]
+
+    def pretrained(self, study: str | None = None) -> list[tuple[str, int]]:
         """The (model, pre-training seed) pairs that have to be pre-trained."""
         needed = {
             (self.variant(r.variant).model, r.pretrain_seed)
-            for r in self.runs()
+            for r in self.runs(study)
             if self.variant(r.variant).pretrained
         }
-        return sorted(needed | set(self.zeroshot_models()))
+        return sorted({*needed, *self.zeroshot_models(study), *self.fewshot_models(study)})
 
     # The jobs. ------------------------------------------------------------------------------
 
@@ -363,7 +430,7 @@ class Plan:
     def encode_job(self, task: str) -> EncodeJob:
         """Parse and encode one data set."""
         limits = self.config.limits
-        zeroshot = task in self.zeroshot_tasks()
+        zeroshot = task in self.encoded_zeroshot()
         return EncodeJob(
             task=self.tasks[task].model_copy(update={"title": task}),
             n_ctx=self.config.n_ctx,
@@ -409,10 +476,15 @@ class Plan:
         backbone = config.models[variant.model].backbone
         layers = variant.transfer_layers
         if layers is not None and not (
-            isinstance(backbone, TransformerSettings) and layers <= backbone.n_layer
+            isinstance(backbone, StackSettings) and layers <= backbone.n_layer
         ):
             raise UserError(
                 f"variant {run.variant}: {variant.model} has no {layers} layers to copy"
+            )
+        if layers is not None and isinstance(backbone, EncoderDecoderSettings):
+            raise UserError(
+                f"variant {run.variant}: an encoder-decoder is transferred whole;"
+                " drop transfer_layers"
             )
         return FinetuneJob(
             variant=run.variant,
@@ -421,12 +493,12 @@ class Plan:
             n_ctx=config.n_ctx,
             pretrained=variant.pretrained,
             transfer_layers=layers,
-            lm_coef=config.lm_coef if variant.lm_coef is None else variant.lm_coef,
+            lm_coef=self.lm_coef(run.variant),
             finetune=config.finetune,
             task=bare(self.tasks[run.task]),
             score_train=any(
                 s.score_train and run.variant in self.variants(s) and run.task in s.tasks
-                for _, s in self.studies()
+                for s in self._every()
             ),
             keep=config.keep == "all"
             or (
@@ -440,6 +512,19 @@ class Plan:
             train_rows=variant.train_rows,
         )
 
+    def lm_coef(self, name: str) -> float:
+        """Lambda of a variant; 0 for a model that is no language model, so has no L1."""
+        variant = self.variant(name)
+        backbone = self.config.models[variant.model].backbone
+        if backbone.causal:
+            return self.config.lm_coef if variant.lm_coef is None else variant.lm_coef
+        if variant.lm_coef:
+            raise UserError(
+                f"variant {name}: lm_coef {variant.lm_coef:g}, but {variant.model} is a"
+                f" {backbone.kind}, which predicts no next token; drop lm_coef (it is 0 there)"
+            )
+        return 0.0
+
     def zeroshot_job(self, model: str, seed: int) -> ZeroshotJob:
         """Score all checkpoints of one pre-trained model without fine-tuning."""
         return ZeroshotJob(
@@ -447,9 +532,30 @@ class Plan:
             backbone=self.config.models[model].backbone,
             n_ctx=self.config.n_ctx,
             seed=seed,
-            tasks=[bare(self.tasks[name]) for name in sorted(self.zeroshot_tasks())],
+            tasks=[bare(self.tasks[name]) for name in self.encoded_zeroshot()],
             probe_seed=PROBE_SEED if self.config.synthetic else None,
         )
+
+    def fewshot_job(self, model: str, seed: int) -> FewShotJob:
+        """Score one pre-trained model with examples in the context."""
+        asked = [s.few_shot for s in self._every() if s.few_shot and model in s.few_shot.models]
+        tasks = sorted({task for each in asked for task in each.tasks})
+        shots = list(dict.fromkeys(k for each in asked for k in each.shots))
+        return FewShotJob(
+            model=model,
+            backbone=self.config.models[model].backbone,
+            n_ctx=self.config.n_ctx,
+            seed=seed,
+            tasks=[self.tasks[name].model_copy(update={"title": name}) for name in tasks],
+            shots=shots,
+            draw_seed=asked[0].seed,
+            rows=self.config.limits.zeroshot,
+            limits_seed=self.config.limits.seed,
+        )
+
+    def fewshot_tasks(self, model: str) -> list[str]:
+        """The tasks that a model is scored on with examples in the context."""
+        return [task.name for task in self.fewshot_job(model, 0).tasks]
 
     def report_job(self) -> ReportJob:
         """Everything that the report names; of the data's folder the name alone, fit to show."""

@@ -134,16 +134,24 @@ class CorpusSettings(Settings):
         return None if kept == CorpusSettings() else kept
 
 
-class TransformerSettings(Settings):
-    """GPT-1's decoder (section 3.1 and 4.1); `n_inner` is 4 x `n_embd` unless given.
+class BackboneSettings(Settings):
+    """Base of the backbones' settings; a causal one is a language model: no token sees later."""
 
-    `init_std` is the paper's 0.02, or `fan_in` for 1 / sqrt(fan-in). With `positions` none there
-    is no position embedding W_p.
+    causal: ClassVar[bool] = True
+
+    kind: str
+
+    def attended(self, n_ctx: int) -> int:
+        """Places that a token's attention covers, over all layers, masked ones too."""
+        return 0
+
+
+class StackSettings(BackboneSettings):
+    """A stack of transformer blocks; `n_inner` is 4 x `n_embd` unless given.
+
+    `init_std` is the paper's 0.02, or `fan_in` for 1 / sqrt(fan-in).
     """
 
-    later = frozenset({"positions"})
-
-    kind: Literal["transformer"]
     n_layer: Positive
     n_embd: Positive
     n_head: Positive
@@ -153,7 +161,6 @@ class TransformerSettings(Settings):
     resid_dropout: Fraction
     init_std: Rate | Literal["fan_in"]
     embd_std: Rate
-    positions: Literal["learned", "none"] = "learned"
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -161,8 +168,52 @@ class TransformerSettings(Settings):
             raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
         return self
 
+    def attended(self, n_ctx: int) -> int:
+        """The whole context in each layer."""
+        return self.n_layer * n_ctx
 
-class LstmSettings(Settings):
+
+class TransformerSettings(StackSettings):
+    """GPT-1's decoder (section 3.1 and 4.1). With `positions` none there is no W_p."""
+
+    later = frozenset({"positions"})
+
+    kind: Literal["transformer"]
+    positions: Literal["learned", "none"] = "learned"
+
+
+class Gpt2Settings(StackSettings):
+    """GPT-2's decoder: LayerNorm before each branch and after the last block."""
+
+    kind: Literal["gpt2"]
+
+
+class Gpt3Settings(StackSettings):
+    """GPT-3's decoder: of GPT-2's blocks every second one attends to `window` places only."""
+
+    kind: Literal["gpt3"]
+    window: Positive
+
+    def attended(self, n_ctx: int) -> int:
+        """The whole context in the first, third, ... layer, the window in the others."""
+        banded = self.n_layer // 2
+        return (self.n_layer - banded) * n_ctx + banded * min(self.window, n_ctx)
+
+
+class RnnSettings(BackboneSettings):
+    """Elman's recurrent network, in the LSTM's place."""
+
+    kind: Literal["rnn"]
+    n_layer: Positive
+    n_embd: Positive
+    n_hidden: Positive
+    embd_dropout: Fraction
+    output_dropout: Fraction
+    init_std: Rate | Literal["fan_in"]
+    embd_std: Rate
+
+
+class LstmSettings(BackboneSettings):
     """The LSTM of table 5: one layer, 2,048 units in the paper."""
 
     kind: Literal["lstm"]
@@ -175,7 +226,52 @@ class LstmSettings(Settings):
     embd_std: Rate
 
 
-Backbone = Annotated[TransformerSettings | LstmSettings, Field(discriminator="kind")]
+class BertSettings(StackSettings):
+    """A masked bidirectional encoder (Devlin et al. 2019)."""
+
+    causal = False
+
+    kind: Literal["bert"]
+
+
+class EncoderDecoderSettings(StackSettings):
+    """The encoder-decoder transformer (Vaswani et al. 2017): `n_layer` blocks on either side."""
+
+    causal = False
+
+    kind: Literal["encoder-decoder"]
+
+
+class Seq2SeqSettings(BackboneSettings):
+    """An LSTM encoder and an LSTM decoder (Sutskever et al. 2014) of one layer each.
+
+    With `attention` the decoder looks at all of the encoder's states (Bahdanau et al. 2015).
+    """
+
+    causal = False
+
+    kind: Literal["seq2seq"]
+    attention: bool
+    n_layer: Literal[1] = 1
+    n_embd: Positive
+    n_hidden: Positive
+    embd_dropout: Fraction
+    output_dropout: Fraction
+    init_std: Rate | Literal["fan_in"]
+    embd_std: Rate
+
+
+Backbone = Annotated[
+    TransformerSettings
+    | LstmSettings
+    | RnnSettings
+    | Gpt2Settings
+    | Gpt3Settings
+    | BertSettings
+    | EncoderDecoderSettings
+    | Seq2SeqSettings,
+    Field(discriminator="kind"),
+]
 
 
 class PretrainSettings(Settings):
@@ -292,19 +388,44 @@ class Variant(Settings):
         return self
 
 
+class FewShot(Settings):
+    """Scoring with solved examples in the context: the models, the tasks, and how many examples.
+
+    `shots` are numbers of examples, or `fit` for as many as the context holds. They are drawn from
+    the training split, anew for each question, with `seed`.
+    """
+
+    models: list[str]
+    tasks: list[str]
+    shots: Annotated[list[Natural | Literal["fit"]], Field(min_length=1)]
+    seed: Natural = 0
+
+
 class Study(Settings):
     """What a table or figure needs: variants x tasks to fine-tune, models to score zero-shot.
 
     The variant `transfer-*` stands for every n from 0 to the backbone's layers minus one
-    (all layers are the variant `full`). The first variant is what the others are compared with.
+    (all layers are the variant `full`). `against` is the variant that the others are compared
+    with, the first unless given.
+    `models` are scored on the tasks `zeroshot`, those of `few_shot` with examples in the context.
     """
+
+    later = frozenset({"few_shot", "against"})
 
     title: str
     variants: list[str] = []
+    against: str | None = None
     tasks: list[str] = []
     models: list[str] = []
     zeroshot: list[str] = []
+    few_shot: FewShot | None = None
     score_train: bool = False
+
+    @model_validator(mode="after")
+    def _against_one_of_its_own(self) -> Self:
+        if self.against is not None and self.against not in self.variants:
+            raise ValueError(f"against: `{self.against}` is not one of the study's variants")
+        return self
 
 
 class Experiments(Settings):
@@ -328,10 +449,11 @@ class Config(Settings):
     """One scale: everything that a reproduction needs besides tasks and experiments.
 
     `corpora` are folders of books beside the scale's own, each with `train` and `validation`;
-    `experiments` adds variants and studies to those of `experiments.yaml`.
+    `experiments` adds variants and studies to those of `experiments.yaml`. The studies `on_request`
+    run where they are asked for by name only.
     """
 
-    later = frozenset({"corpora", "experiments", "mirror", "tasks_file"})
+    later = frozenset({"corpora", "experiments", "mirror", "on_request", "tasks_file"})
 
     scale: Scale
     title: str
@@ -355,6 +477,7 @@ class Config(Settings):
     notes: list[str] = []
     corpora: dict[Scale, str] = {}
     experiments: Experiments = Experiments()
+    on_request: list[str] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -659,6 +782,12 @@ class FinetuneJob(Settings):
     frozen: bool = False
     train_rows: int | None = None
 
+    @model_validator(mode="after")
+    def _language_models_only(self) -> Self:
+        if self.lm_coef and not self.backbone.causal:
+            raise ValueError(f"a {self.backbone.kind} predicts no next token: lm_coef must be 0")
+        return self
+
 
 class ZeroshotJob(Settings):
     model: str
@@ -667,6 +796,20 @@ class ZeroshotJob(Settings):
     seed: int
     tasks: list[TaskSpec]
     probe_seed: int | None
+
+
+class FewShotJob(Settings):
+    """Score the trained model with examples in the context; splits and rows as in zero-shot."""
+
+    model: str
+    backbone: Backbone
+    n_ctx: int
+    seed: int
+    tasks: list[TaskSpec]
+    shots: list[Natural | Literal["fit"]]
+    draw_seed: int
+    rows: int | None
+    limits_seed: int
 
 
 class ReportJob(Settings):
@@ -935,9 +1078,17 @@ def load_experiments(path: Path) -> Experiments:
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """JSON schemas by file name, as kept in `workflow/schemas/`."""
+    """JSON schemas by file name, as kept in `workflow/schemas/`.
+
+    A model that is `like` another gives some keys only; what it makes together is checked when
+    the file is read.
+    """
+    config = Config.model_json_schema()
+    models = config["properties"]["models"]
+    like = {"type": "object", "properties": {"like": {"type": "string"}}, "required": ["like"]}
+    models["additionalProperties"] = {"anyOf": [models["additionalProperties"], like]}
     return {
-        "config.schema.json": Config.model_json_schema(),
+        "config.schema.json": config,
         "task.schema.json": TaskSpec.model_json_schema(),
         "experiments.schema.json": Experiments.model_json_schema(),
     }

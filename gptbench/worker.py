@@ -32,7 +32,7 @@ from typing import Any
 from gptbench import lock
 
 SOCKET = "GPTBENCH_WORKER"
-WARM = ("encode", "pretrain", "finetune", "zeroshot", "corpus", "tokenizer", "contamination")
+WARM = tuple("encode pretrain finetune zeroshot fewshot corpus tokenizer contamination".split())
 PRELOAD = (
     "pytorch_lightning",
     "pyarrow.parquet",

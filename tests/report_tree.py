@@ -67,6 +67,59 @@ def make_tree(
     return root
 
 
+def add_on_request(
+    job: ReportJob, root: Path, study: str, rows: int = ROWS, models: tuple[str, ...] = ()
+) -> Path:
+    """Write fake results of a study on request; of some models only, if any are named."""
+    plan = Plan(job.config, job.tasks, job.experiments)
+
+    def wanted(model: str) -> bool:
+        return not models or model in models
+
+    for run in plan.runs(study):
+        if wanted(plan.variant(run.variant).model):
+            task = job.tasks[run.task]
+            args = run.variant, run.pretrain_seed, run.seed
+            _finetuned(root / run.path, task, *args, rows)
+    for model, seed in filter(lambda pair: wanted(pair[0]), plan.pretrained(study)):
+        _pretrained(root / "pretrain" / model / f"seed{seed}", model, seed)
+    for model, seed in filter(lambda pair: wanted(pair[0]), plan.zeroshot_models(study)):
+        _zeroshot(root / "zeroshot" / model / f"seed{seed}", model, seed, rows, plan)
+    for model, seed in filter(lambda pair: wanted(pair[0]), plan.fewshot_models(study)):
+        _fewshot(root / "fewshot" / model / f"seed{seed}", plan, model, seed, rows)
+    return root
+
+
+def _fewshot(folder: Path, plan: Plan, model: str, seed: int, rows: int) -> None:
+    rng = np.random.default_rng([seed, len(model), 1])
+    job = plan.fewshot_job(model, seed)
+    scores: list[dict[str, Any]] = []
+    parts: list[dict[str, list[Any]]] = []
+    for task in job.tasks:
+        for at, shots in enumerate(map(str, job.shots)):
+            score, (split,) = next(iter(task.scored.items()))
+            gold, said = answers(task, split, 0.2 * at, rows, rng)
+            entry = {"shots": shots, "task": task.name, "split": score, "metric": "accuracy"}
+            value = 100 * float(np.mean(gold == said))
+            scores.append({**entry, "value": value, "n": rows, "chance": 50.0, "fitted": 0.9 * at})
+            parts.append(
+                {
+                    "shots": [shots] * rows,
+                    "task": [task.name] * rows,
+                    "split": [split] * rows,
+                    "index": list(range(rows)),
+                    "gold": gold.tolist(),
+                    "prediction": said.tolist(),
+                    "scores": [[0.0]] * rows,
+                }
+            )
+    metrics = {"model": model, "seed": seed, "run_id": FAKE, "scores": scores}
+    _write(folder / "metrics.json", metrics)
+    joined = {name: [x for part in parts for x in part[name]] for name in parts[0]}
+    pq.write_table(pa.table(joined), folder / "predictions.parquet")
+    _manifest(folder, "fewshot", 1.0)
+
+
 def _write(path: Path, data: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data), "utf-8")
@@ -187,7 +240,8 @@ def _pretrained(folder: Path, model: str, seed: int) -> None:
             "tokens": 2_560_000,
             "epochs": 1.0,
             "cost": {"tokens_per_second": 34_000.0, "seconds": 75.0},
-            "parameters": 500_000,
+            "parameters": 500_000 + 30_000 * (model == "rnn"),
+            "flops": 2_560_000 * 3_000_000,
             "validation_loss": 2.5,
             "perplexity": 12.2,
             "validation_tokens": 32768,

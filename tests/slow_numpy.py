@@ -186,3 +186,52 @@ class Adam:
             if p.ndim > 1:
                 change = change + self.l2 * p
             self.arrays[i] = p - lrt * change
+
+
+def rnn(w: Weights, ids: Sequence[int]) -> list[Array]:
+    """The state of each token, Elman's network with one layer, projected."""
+    hidden = np.zeros(w["proj.weight"].shape[1])
+    out = []
+    for token in ids:
+        x = w["tokens"][token]
+        drive = w["rnn.weight_ih_l0"] @ x + w["rnn.bias_ih_l0"]
+        hidden = np.tanh(drive + w["rnn.weight_hh_l0"] @ hidden + w["rnn.bias_hh_l0"])
+        out.append(w["proj.weight"] @ hidden + w["proj.bias"])
+    return out
+
+
+def gpt_later(
+    w: Weights, ids: Sequence[int], layers: int, heads: int, windows: Sequence[int]
+) -> list[Array]:
+    """As `gpt`, with LayerNorm before each branch and at the end.
+
+    In layer l a place sees the last `windows[l]` places, itself among them.
+    """
+    h = [w["tokens"][token] + w["positions"][place] for place, token in enumerate(ids)]
+    width = len(h[0])
+    size = width // heads
+    for layer in range(layers):
+        b = {
+            name.removeprefix(f"blocks.{layer}."): value
+            for name, value in w.items()
+            if name.startswith(f"blocks.{layer}.")
+        }
+        normed = [layer_norm(x, b["ln_1.weight"], b["ln_1.bias"]) for x in h]
+        joint = [b["attn.qkv.weight"] @ x + b["attn.qkv.bias"] for x in normed]
+        after = []
+        for i, x in enumerate(h):
+            mixed = np.zeros(width)
+            seen = [j for j in range(i + 1) if i - j < windows[layer]]
+            for head in range(heads):
+                at = slice(head * size, (head + 1) * size)
+                query = joint[i][:width][at]
+                scores = [query @ joint[j][width : 2 * width][at] / math.sqrt(size) for j in seen]
+                chances = np.exp(log_softmax(np.asarray(scores)))
+                for chance, j in zip(chances, seen, strict=True):
+                    mixed[at] += chance * joint[j][2 * width :][at]
+            x = x + b["attn.proj.weight"] @ mixed + b["attn.proj.bias"]
+            n = layer_norm(x, b["ln_2.weight"], b["ln_2.bias"])
+            inner = gelu(b["mlp.fc.weight"] @ n + b["mlp.fc.bias"])
+            after.append(x + b["mlp.proj.weight"] @ inner + b["mlp.proj.bias"])
+        h = after
+    return [layer_norm(x, w["ln_f.weight"], w["ln_f.bias"]) for x in h]

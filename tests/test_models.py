@@ -21,15 +21,18 @@ from tests.training_fakes import (
     CONTEXT,
     VOCAB,
     finetune_job,
+    gpt2,
+    gpt3,
     lstm,
     random_split,
+    rnn,
     task_spec,
     transformer,
 )
 
-BACKBONES = pytest.mark.parametrize(
-    "backbone", [transformer(), lstm()], ids=["transformer", "lstm"]
-)
+EVERY = [transformer(), lstm(), rnn(), gpt2(), gpt3()]
+BACKBONES = pytest.mark.parametrize("backbone", EVERY, ids=[each.kind for each in EVERY])
+DROPPING = [each.model_copy(update={"embd_dropout": 0.3}) for each in EVERY]
 PAPER = transformer(n_layer=12, n_embd=768, n_head=12, init_std=0.02, embd_std=0.02)
 
 
@@ -82,9 +85,7 @@ def test_the_softmax_is_tied_to_the_embedding(backbone: Any) -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
-@pytest.mark.parametrize(
-    "backbone", [transformer(embd_dropout=0.3), lstm(embd_dropout=0.3)], ids=["transformer", "lstm"]
-)
+@pytest.mark.parametrize("backbone", DROPPING, ids=[each.kind for each in EVERY])
 def test_one_dropped_matrix_serves_lookup_and_softmax(backbone: Any) -> None:
     model = build(backbone, VOCAB, CONTEXT).train()
     batch = ids(4)

@@ -11,7 +11,19 @@ import pytest
 
 from gptbench.artifacts import file_digest, write_json
 from gptbench.data.encoded import EXAMPLES, ZEROSHOT, Encoded, EncodedTask
-from gptbench.settings import FinetuneJob, LstmSettings, PretrainJob, TaskSpec, TransformerSettings
+from gptbench.settings import (
+    BertSettings,
+    EncoderDecoderSettings,
+    FinetuneJob,
+    Gpt2Settings,
+    Gpt3Settings,
+    LstmSettings,
+    PretrainJob,
+    RnnSettings,
+    Seq2SeqSettings,
+    TaskSpec,
+    TransformerSettings,
+)
 from gptbench.training.batches import Batch
 from gptbench.training.resume import Resume
 
@@ -49,6 +61,40 @@ def lstm(**changes: Any) -> LstmSettings:
         "embd_std": 0.1,
     }
     return LstmSettings.model_validate(data | changes)
+
+
+def rnn(**changes: Any) -> RnnSettings:
+    """A tiny RNN without dropout."""
+    return RnnSettings.model_validate(lstm().model_dump() | {"kind": "rnn"} | changes)
+
+
+def gpt2(**changes: Any) -> Gpt2Settings:
+    """A tiny GPT-2 without dropout."""
+    data = transformer().model_dump() | {"kind": "gpt2"}
+    return Gpt2Settings.model_validate(data | changes)
+
+
+def gpt3(**changes: Any) -> Gpt3Settings:
+    """A tiny GPT-3 without dropout, its second block banded."""
+    data = transformer().model_dump() | {"kind": "gpt3", "window": 4}
+    return Gpt3Settings.model_validate(data | changes)
+
+
+def bert(**changes: Any) -> BertSettings:
+    """A tiny masked encoder without dropout."""
+    return BertSettings.model_validate(transformer().model_dump() | {"kind": "bert"} | changes)
+
+
+def encoder_decoder(**changes: Any) -> EncoderDecoderSettings:
+    """A tiny encoder-decoder transformer without dropout."""
+    data = transformer().model_dump() | {"kind": "encoder-decoder"} | changes
+    return EncoderDecoderSettings.model_validate(data)
+
+
+def seq2seq(attention: bool = False, **changes: Any) -> Seq2SeqSettings:
+    """A tiny LSTM encoder and decoder without dropout."""
+    data = lstm().model_dump() | {"kind": "seq2seq", "attention": attention} | changes
+    return Seq2SeqSettings.model_validate(data)
 
 
 def write_corpus(folder: Path, tokens: int = 2000, seed: int = 0) -> Path:

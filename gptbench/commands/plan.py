@@ -19,6 +19,12 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data-root", help="stands in for the files' data_root")
     parser.add_argument("--results-root", type=Path, help="folder of all scales; default: results")
+    parser.add_argument(
+        "--study",
+        action="append",
+        default=[],
+        help="a study that runs on request, besides the others; can be given several times",
+    )
     parser.add_argument("--cores", type=int, help="default: this machine's")
     parser.add_argument("--json", action="store_true", help="one JSON object a job")
 
@@ -35,7 +41,8 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
             data["data_root"] = args.data_root
         plan = Plan.read(data, CONFIG, ", ".join(map(str, files)))
         plan.check_data()
-        found = forecast.forecast(plan, args.results_root)
+        plan.check_requested(args.study)
+        found = forecast.forecast(plan, args.results_root, args.study)
         if args.json:
             for job in found:
                 facts = {"stage": job.stage, "folder": job.folder, "why": job.why}

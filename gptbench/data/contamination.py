@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gptbench.artifacts import Run, file_digest, write_json
+from gptbench.artifacts import Run, write_json
 from gptbench.data.books import (
     Book,
     blocks,
@@ -38,7 +38,7 @@ from gptbench.data.books import (
     in_order,
     training_books,
 )
-from gptbench.data.tasks import files_of, load_examples
+from gptbench.data.tasks import input_digests, load_examples
 from gptbench.settings import ContaminationJob, TaskSpec
 
 NGRAM, SHORTEST = 13, 8
@@ -265,13 +265,8 @@ def run(
     else:
         collection = collect(books, job.corpus)
         read, digests = training_books(collection, job.corpus), collection.digests
-    inputs = {}
     tasks = [(task, (roots or {}).get(task.name, data)) for task in job.tasks]
-    for task, root in tasks:
-        above = "" if root == data else f"{task.name}/"
-        for path in files_of(task, root):
-            inputs[f"{above}{path.relative_to(root)}"] = file_digest(path)
-    stage = Run("contamination", job, {**digests, **inputs})
+    stage = Run("contamination", job, {**digests, **input_digests(tasks, data)})
     result = overlap(tasks, read, job.workers)
     write_json(out, {"run_id": stage.id, **result})
     stage.finish(out.with_suffix(""), ngrams=result["ngrams"], words=result["words"])

@@ -154,6 +154,15 @@ def zero_shot_inputs(
     return [(pool.read(spans), first) for spans, first in sequences], cut
 
 
+def prompts(name: str, texts: Sequence[str], tokenizer: Tokenizer) -> list[tuple[Ids, Ids]]:
+    """(context, scored part) of each sequence of one example, uncut (see `zero_shot_inputs`)."""
+    pool = Pool(tokenizer)
+    return [
+        (pool.read(context), pool.read([scored]))
+        for context, scored in ZERO_SHOT[name](texts, pool)
+    ]
+
+
 def _cola(texts: Sequence[str], pool: Pool) -> list[Prompt]:
     span = pool(texts[0])
     return [([span[:1]], span[1:])]

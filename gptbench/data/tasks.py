@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from gptbench.artifacts import file_digest
 from gptbench.data.archives import is_archive, kind, locate, state
 from gptbench.data.formats import ANSWER_LETTERS, Row, parse, shown, split_source
 from gptbench.errors import UserError
@@ -226,6 +228,19 @@ def files_of(task: TaskSpec, root: Path) -> list[Path]:
     """
     settled = settled_or_first(task, root)
     return [path for path in source_paths(settled, root) if path.exists()]
+
+
+def input_digests(tasks: Iterable[tuple[TaskSpec, Path]], data: Path) -> dict[str, str]:
+    """Digests of the files of tasks, each with its folder, by name.
+
+    The names are relative to the folder; a task's own goes before them where it isn't `data`.
+    """
+    found = {}
+    for task, root in tasks:
+        above = "" if root == data else f"{task.name}/"
+        for path in files_of(task, root):
+            found[f"{above}{path.relative_to(root)}"] = file_digest(path)
+    return found
 
 
 def source_paths(task: TaskSpec, root: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from gptbench.errors import UserError
 from gptbench.models.archive import SAFETENSORS
 from gptbench.models.exchange import find_tokenizer
 from gptbench.models.heads import token_losses
-from gptbench.models.weights import LanguageModel, backbone_of, build, read
+from gptbench.models.weights import LanguageModel, build, language_backbone, read
 from gptbench.settings import FinetuneJob, TaskSpec
 from gptbench.training.finetune import Finetuning, Scored
 
@@ -167,11 +167,11 @@ class Loaded:
             raise UserError(
                 f"{folder}: fine-tuned on {found['task']}; give the folder of a pre-trained model"
             )
-        context = int(found["n_ctx"])
+        backbone, context = language_backbone(path, found), int(found["n_ctx"])
         bpe = find_tokenizer(folder, found["tokenizer_id"], tokenizer)
         device = prepare(torch.get_num_threads())
         torch.set_float32_matmul_precision("highest")
-        model = build(backbone_of(path, found), int(found["vocab_size"]), context)
+        model = build(backbone, int(found["vocab_size"]), context)
         model.load_state_dict(tensors)
         return cls(model.to(device.place).eval(), bpe, context, device.place)
 

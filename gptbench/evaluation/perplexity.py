@@ -23,7 +23,7 @@ from gptbench.errors import UserError
 from gptbench.models.archive import SAFETENSORS
 from gptbench.models.exchange import find_tokenizer
 from gptbench.models.heads import token_losses
-from gptbench.models.weights import LanguageModel, backbone_of, build, read
+from gptbench.models.weights import LanguageModel, build, language_backbone, read
 
 BATCH_TOKENS = 4096
 """Tokens of the windows that go through the model at once."""
@@ -109,7 +109,7 @@ def measure(
         raise UserError(
             f"{folder}: fine-tuned on {found['task']}; give the folder of a pre-trained model"
         )
-    backbone, context = backbone_of(path, found), int(found["n_ctx"])
+    backbone, context = language_backbone(path, found), int(found["n_ctx"])
     stride = context // 2 if stride is None else stride
     if not 1 <= stride < context:
         raise UserError(f"--stride {stride}: give 1 to {context - 1} (the context is {context})")

@@ -239,13 +239,13 @@ def checkpoints(pretrained: Path) -> dict[int, Path]:
     return {int(path.stem.removeprefix("step-")): path for path in found}
 
 
-def write_predictions(path: Path, rows: list[dict[str, Any]]) -> None:
-    """`predictions.parquet`: step, task, split, index, gold, prediction, scores."""
+def write_predictions(path: Path, rows: list[dict[str, Any]], first: str = "step") -> None:
+    """`predictions.parquet`: step (or text, named `first`), then the rest of `COLUMNS`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     types = (
-        pa.int64(),
+        pa.int64() if first == "step" else pa.string(),
         pa.string(),
         pa.string(),
         pa.int64(),
@@ -253,7 +253,7 @@ def write_predictions(path: Path, rows: list[dict[str, Any]]) -> None:
         pa.int64(),
         pa.list_(pa.float32()),
     )
-    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+    schema = pa.schema(list(zip((first, *COLUMNS[1:]), types, strict=True)))
     with atomic(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema), temporary)
 
@@ -276,6 +276,11 @@ class Study:
     def __init__(
         self, job: ZeroshotJob, pretrained: Path, tasks: Path, tokenizer: Path | None
     ) -> None:
+        if not job.backbone.causal:
+            raise UserError(
+                f"zeroshot: {job.model} is a {job.backbone.kind}, no language model; give one whose"
+                " tokens see only those before them"
+            )
         inputs = {f"tasks/{task.name}": input_id(tasks / task.name) for task in job.tasks}
         self.job = job
         self.stage = Run("zeroshot", job, {"pretrained": input_id(pretrained), **inputs})

@@ -188,7 +188,7 @@ class Kept:
         tensors, found = read(folder / SAFETENSORS)
         backbone = backbone_of(folder / SAFETENSORS, found)
         if not isinstance(backbone, TransformerSettings):
-            raise UserError(f"{folder}: an LSTM, for which no other layout exists")
+            raise UserError(f"{folder}: backbone {backbone.kind}, for which no other layout exists")
         if backbone.positions == "none":  # the same model: positions that add nothing
             shape = int(found["n_ctx"]), backbone.n_embd
             tensors["positions"] = torch.zeros(shape)

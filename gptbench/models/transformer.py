@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gptbench.settings import TransformerSettings
+from gptbench.settings import StackSettings, TransformerSettings
 
 EPSILON = 1e-5
 
@@ -21,7 +21,7 @@ EPSILON = 1e-5
 class Attention(nn.Module):
     """Causal self-attention; queries, keys and values come from one joint projection."""
 
-    def __init__(self, settings: TransformerSettings) -> None:
+    def __init__(self, settings: StackSettings) -> None:
         super().__init__()
         self.heads = settings.n_head
         self.dropout = settings.attn_dropout
@@ -33,17 +33,19 @@ class Attention(nn.Module):
         batch, time, width = x.shape
         split = (batch, time, self.heads, width // self.heads)
         q, k, v = (part.view(split).transpose(1, 2) for part in self.qkv(x).split(width, dim=-1))
-        dropout = self.dropout if self.training else 0.0
-        # Scores are scaled by 1 / sqrt(head size) in here.
-        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        mixed = self.mix(q, k, v, self.dropout if self.training else 0.0)
         out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, time, width))
         return out
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
+        """Values weighted by softmax(q k / sqrt(head size)), all [batch, heads, time, size]."""
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
 
 
 class Mlp(nn.Module):
     """Position-wise: to `n_inner` states, GELU (tanh form, as released), and back."""
 
-    def __init__(self, settings: TransformerSettings) -> None:
+    def __init__(self, settings: StackSettings) -> None:
         super().__init__()
         inner = settings.n_inner or 4 * settings.n_embd
         self.fc = nn.Linear(settings.n_embd, inner)

@@ -18,11 +18,28 @@ from torch import Tensor
 from gptbench.artifacts import atomic
 from gptbench.data.tokenizer import SPECIAL
 from gptbench.errors import UserError
+from gptbench.models.bert import Bert
+from gptbench.models.encoder_decoder import EncoderDecoder
+from gptbench.models.gpt2 import Gpt2
+from gptbench.models.gpt3 import Gpt3
 from gptbench.models.lstm import Lstm
+from gptbench.models.rnn import Rnn
+from gptbench.models.seq2seq import Seq2Seq
 from gptbench.models.transformer import Transformer
-from gptbench.settings import Backbone, LstmSettings
+from gptbench.settings import (
+    Backbone,
+    BertSettings,
+    EncoderDecoderSettings,
+    Gpt2Settings,
+    Gpt3Settings,
+    LstmSettings,
+    RnnSettings,
+    Seq2SeqSettings,
+)
 
-LanguageModel: TypeAlias = Transformer | Lstm
+LanguageModel: TypeAlias = Transformer | Lstm | Rnn | Gpt2 | Gpt3 | Bert | Seq2Seq | EncoderDecoder
+"""A model that can be pre-trained. Causal ones (`settings.causal`) are called with ids alone and
+give all states; the others with ids and lengths, and give the state for the classifier."""
 METADATA = "gptbench"
 """The one key of the file's metadata (several would be written in any order)."""
 
@@ -31,6 +48,18 @@ def build(backbone: Backbone, vocab_size: int, n_ctx: int) -> LanguageModel:
     """A model with fresh weights from torch's global random state."""
     if isinstance(backbone, LstmSettings):
         return Lstm(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, RnnSettings):
+        return Rnn(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, Gpt2Settings):
+        return Gpt2(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, Gpt3Settings):
+        return Gpt3(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, BertSettings):
+        return Bert(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, Seq2SeqSettings):
+        return Seq2Seq(backbone, vocab_size, n_ctx)
+    if isinstance(backbone, EncoderDecoderSettings):
+        return EncoderDecoder(backbone, vocab_size, n_ctx)
     return Transformer(backbone, vocab_size, n_ctx)
 
 
@@ -86,6 +115,17 @@ def backbone_of(path: Path, found: Mapping[str, str]) -> Backbone:
     return backbone
 
 
+def language_backbone(path: Path, found: Mapping[str, str]) -> Backbone:
+    """The same, for what reads a text from left to right: `UserError` for other models too."""
+    backbone = backbone_of(path, found)
+    if not backbone.causal:
+        raise UserError(
+            f"{path}: a {backbone.kind}, no language model: a text has no probability from left to"
+            " right; give a model whose tokens see only those before them"
+        )
+    return backbone
+
+
 def check(path: Path, found: Mapping[str, str], tokenizer_id: str, backbone: Backbone) -> None:
     """Raises `UserError` unless a file's metadata name this tokenizer and these sizes.
 
@@ -98,7 +138,7 @@ def check(path: Path, found: Mapping[str, str], tokenizer_id: str, backbone: Bac
         )
     theirs, ours = json.loads(found.get("backbone", "{}")), json.loads(backbone.to_json())
     for key in sorted(theirs.keys() | ours.keys()):
-        size = key in ("kind", "n_inner", "positions") or key.startswith("n_")
+        size = key in ("kind", "n_inner", "positions", "window") or key.startswith("n_")
         if size and theirs.get(key) != ours.get(key):
             raise UserError(
                 f"{path}: its backbone has {key} {theirs.get(key)}, the settings say"
@@ -109,7 +149,9 @@ def check(path: Path, found: Mapping[str, str], tokenizer_id: str, backbone: Bac
 def _transferred(name: str, layers: int | None) -> bool:
     """Whether a tensor is copied when `layers` blocks (None: everything) are."""
     block = re.match(r"blocks\.(\d+)\.", name)
-    return layers is None or block is None or int(block[1]) < layers
+    if layers is None or block is None:
+        return layers is None or not name.startswith("ln_f.")  # what ends all blocks
+    return int(block[1]) < layers
 
 
 def load(
@@ -121,12 +163,16 @@ def load(
     """Copy weights into `model`, which may have more token rows (those stay as they are).
 
     With `transfer_layers` n only the embeddings and the first n blocks are copied (released
-    code). Raises `UserError` for another tokenizer, other sizes, or an LSTM with n given.
+    code). Raises `UserError` for another tokenizer, other sizes, or n given for a model
+    that is no stack of blocks.
     """
     tensors, found = read(path)
     check(path, found, tokenizer_id or found.get("tokenizer_id", ""), model.settings)
-    if transfer_layers is not None and isinstance(model, Lstm):
-        raise UserError(f"{path}: an LSTM is transferred whole, not {transfer_layers} layers of it")
+    if transfer_layers is not None and not hasattr(model, "blocks"):
+        raise UserError(
+            f"{path}: backbone {model.settings.kind} is transferred whole, not {transfer_layers}"
+            " layers of it; drop transfer_layers"
+        )
     own = model.state_dict()
     if tensors.keys() != own.keys():
         raise UserError(f"{path}: not the tensors of this backbone; pre-train again")

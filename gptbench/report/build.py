@@ -16,6 +16,7 @@ from gptbench.report import (
     scores,
     studies,
     tables,
+    timeline,
     uncertainty,
 )
 from gptbench.report.results import Results
@@ -61,7 +62,7 @@ def run(job: ReportJob, results: Path) -> None:
 
 
 def _write(found: Results, known: reference.Reference, folder: Path) -> None:
-    rows = scores.collect(found, known)
+    rows = [*scores.collect(found, known), *timeline.score_rows(found)]
     (folder / "scores.csv").write_text(scores.to_csv(rows), "utf-8")
     made = tables.all_tables(found, known)
     added = studies.study_tables(found)
@@ -78,6 +79,8 @@ def _write(found: Results, known: reference.Reference, folder: Path) -> None:
     points = figures.write(found, known, folder / "figures")
     judged = claims.evaluate(found, known)
     (folder / "claims.csv").write_text(claims.to_csv(judged), "utf-8")
+    if (history := timeline.section(found)) is not None:
+        timeline.draw(history, folder / "figures")
     text = page.render(found, known, made, added, stated, points, folder / "figures", judged)
     (folder / "index.html").write_text(text, "utf-8")
 

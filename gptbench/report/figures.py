@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -135,13 +136,9 @@ def write(results: Results, reference: Reference, folder: Path) -> dict[str, lis
 # Drawing. -------------------------------------------------------------------------------------
 
 
-def _save(
-    name: str,
-    points: list[Point],
-    draw: Callable[[Any, list[Point], Results], None],
-    results: Results,
-    folder: Path,
-) -> None:
+@contextmanager
+def drawing(name: str, folder: Path, title: str) -> Iterator[Any]:
+    """Axes to draw on, saved in the end as `<name>.svg` and `<name>.png`; same bytes each time."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -155,15 +152,26 @@ def _save(
     }
     with seaborn.axes_style("whitegrid"), matplotlib.rc_context(style):
         figure, axes = plt.subplots(figsize=(6.4, 5.0), layout="constrained")
+        yield axes
+        axes.set_title(title, fontsize=10)
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        figure.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
+        plt.close(figure)
+
+
+def _save(
+    name: str,
+    points: list[Point],
+    draw: Callable[[Any, list[Point], Results], None],
+    results: Results,
+    folder: Path,
+) -> None:
+    with drawing(name, folder, _title(name, points, results)) as axes:
         if points:
             draw(axes, points, results)
         else:
             axes.set_axis_off()
             axes.text(0.5, 0.5, "no runs", ha="center", va="center", fontsize=14)
-        axes.set_title(_title(name, points, results), fontsize=10)
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-        figure.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
-        plt.close(figure)
 
 
 def _title(name: str, points: list[Point], results: Results) -> str:

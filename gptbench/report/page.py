@@ -11,13 +11,18 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gptbench.data import bpe_example
-from gptbench.report import claims, data, findings
+from gptbench.report import claims, data, findings, timeline
 from gptbench.report.figures import NAMES, Point
 from gptbench.report.reference import Reference
 from gptbench.report.results import Results, walk_missing
 from gptbench.report.tables import DASH, Table, plus_minus, reservation
 from gptbench.report.uncertainty import Uncertainty
-from gptbench.settings import ModelSettings, TransformerSettings
+from gptbench.settings import (
+    EncoderDecoderSettings,
+    ModelSettings,
+    Seq2SeqSettings,
+    StackSettings,
+)
 
 
 def render(
@@ -51,6 +56,8 @@ def render(
         spark=_spark,
     )
     config = results.job.config
+    history = timeline.section(results)
+    used = {*results.pretrained, *(model for model, _ in results.asked.pretrained)}
     text: str = environment.get_template("index.html.j2").render(
         config=config,
         banner=_banner(results),
@@ -60,10 +67,14 @@ def render(
             for name, settings in sorted(
                 config.models.items(), key=lambda item: item[1].backbone.kind != "transformer"
             )
+            if name in used
         ],
         tables=tables,
-        added=added,
+        added=[table for table in added if table.name != timeline.STUDY],
         stated=stated,
+        timeline=history,
+        timeline_table=next((table for table in added if table.name == timeline.STUDY), None),
+        timeline_figure=_image(figures / "timeline.svg") if history else "",
         figures={name: _image(figures / f"{name}.svg") for name in NAMES},
         points=points,
         reference=reference,
@@ -120,8 +131,12 @@ def _run_counts(results: Results) -> dict[str, int]:
 
 def _model(name: str, settings: ModelSettings) -> dict[str, str]:
     backbone, training = settings.backbone, settings.pretrain
-    if isinstance(backbone, TransformerSettings):
-        size = f"{backbone.n_layer} layers x {backbone.n_embd}, {backbone.n_head} heads"
+    if isinstance(backbone, Seq2SeqSettings):
+        attends = ", attention" if backbone.attention else ""
+        size = f"1 + 1 layers, {backbone.n_hidden} units, {backbone.n_embd} wide{attends}"
+    elif isinstance(backbone, StackSettings):
+        twice = f"{backbone.n_layer} + " if isinstance(backbone, EncoderDecoderSettings) else ""
+        size = f"{twice}{backbone.n_layer} layers x {backbone.n_embd}, {backbone.n_head} heads"
     else:
         size = f"{backbone.n_layer} layer(s), {backbone.n_hidden} units, {backbone.n_embd} wide"
     if training is None:

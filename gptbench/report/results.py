@@ -21,7 +21,7 @@ from gptbench.evaluation import statistics
 from gptbench.evaluation.statistics import Key, Sample
 from gptbench.plan import Plan
 from gptbench.report.reference import Reference
-from gptbench.settings import ReportJob, TaskSpec, Variant
+from gptbench.settings import ReportJob, Study, TaskSpec, Variant
 
 TRAIN = "train"
 Array = NDArray[Any]
@@ -33,7 +33,8 @@ class Asked:
     """The runs that the config's studies ask for.
 
     `cells` are (variant, task) pairs in the order of the studies, `zeroshot` maps a model to
-    its tasks, and `variants` are all variants with `transfer-*` spelled out.
+    its tasks, and `variants` are all variants with `transfer-*` spelled out. `on_request` are the
+    cells of the studies on request that no other study has: read if there, never missing.
     """
 
     cells: list[tuple[str, str]]
@@ -41,6 +42,7 @@ class Asked:
     variants: dict[str, Variant]
     keys: list[Key]
     pretrained: list[tuple[str, int]]
+    on_request: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
 def asked(job: ReportJob) -> Asked:
@@ -55,21 +57,30 @@ def asked(job: ReportJob) -> Asked:
         for model in study.models:
             known = zeroshot.setdefault(model, [])
             known.extend(task for task in study.zeroshot if task not in known)
+    more = {
+        name: [(v, t) for v in study.variants for t in study.tasks if (v, t) not in cells]
+        for name, study in plan.on_request()
+    }
+    all_cells = [*cells, *(cell for some in more.values() for cell in some)]
     seeds = sorted(set(job.config.pretrain_seeds)), sorted(set(job.config.finetune_seeds))
     return Asked(
         cells=list(cells),
         zeroshot=zeroshot,
-        variants={variant: plan.variant(variant) for variant, _ in cells},
+        variants={variant: plan.variant(variant) for variant, _ in all_cells},
         keys=[(p, k) for p in seeds[0] for k in seeds[1]],
         pretrained=plan.pretrained(),
+        on_request=more,
     )
 
 
 def study_variants(job: ReportJob, study: str) -> list[str]:
-    """The variants of a study, `transfer-*` spelled out; none if the config does not ask for it."""
-    if study not in job.config.studies:
-        return []
+    """The variants of a study, `transfer-*` spelled out; none if the config does not ask for it.
+
+    Of a study on request those whose models the scale has.
+    """
     plan = Plan(job.config, job.tasks, job.experiments)
+    if study not in job.config.studies:
+        return dict(plan.on_request()).get(study, Study(title="")).variants
     return plan.variants(job.experiments.studies[study])
 
 
@@ -84,9 +95,24 @@ class ZeroPoint:
     sample: Sample
 
 
+@dataclass(frozen=True)
+class FewPoint:
+    """A score over seeds with `shots` examples asked for in the context, `fitted` on average."""
+
+    shots: str
+    fitted: float
+    metric: str
+    split: str
+    chance: float
+    sample: Sample
+
+
 @dataclass
 class Results:
-    """The runs asked for that are there; `missing` names the folders that are not."""
+    """The runs asked for that are there; `missing` names the folders that are not.
+
+    `requested` are the studies on request that ran, whole or in part.
+    """
 
     job: ReportJob
     root: Path
@@ -95,8 +121,10 @@ class Results:
     runs: dict[tuple[str, str], dict[Key, dict[str, Any]]] = field(default_factory=dict)
     pretrained: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     zeroshot: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    fewshot: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
     _predictions: dict[tuple[str, str, str], tuple[Array, Array, list[Key]]] = field(
         default_factory=dict
     )
@@ -117,6 +145,7 @@ class Results:
         for model in self.asked.zeroshot:
             for seed in sorted(set(self.job.config.pretrain_seeds)):
                 self._read_seed("zeroshot", model, seed, self.zeroshot)
+        self._read_requested()
         for name in self.job.tasks:
             path = self.root / "tasks" / name / "facts.json"
             if path.is_file():
@@ -129,6 +158,40 @@ class Results:
                 folder = self.folder(variant, task, key)
                 if (metrics := self._read(folder)) is not None:
                     found[key] = metrics
+
+    def _read_requested(self) -> None:
+        """What is there of scores with examples in the context, and of the studies on request.
+
+        Nothing of those is missing. A study counts as run if a run is there of a variant that no
+        other study has.
+        """
+        plan, listed = Plan(self.job.config, self.job.tasks, self.job.experiments), self.missing
+        for model, seed in plan.fewshot_models():
+            self._read_seed("fewshot", model, seed, self.fewshot)
+        self.missing = []
+        known = {variant for variant, _ in self.asked.cells}
+        for name, cells in self.asked.on_request.items():
+            own = [cell for cell in cells if cell[0] not in known] or cells
+            if not any(
+                (self.folder(*c, k) / "metrics.json").is_file()
+                for c in own
+                for k in self.asked.keys
+            ):
+                continue
+            self.requested.append(name)
+            for cell in cells:
+                found = {key: self._read(self.folder(*cell, key)) for key in self.asked.keys}
+                if there := {key: metrics for key, metrics in found.items() if metrics}:
+                    self.runs[cell] = there
+            for stage, pairs, into in (
+                ("pretrain", plan.pretrained(name), self.pretrained),
+                ("zeroshot", plan.zeroshot_models(name), self.zeroshot),
+                ("fewshot", plan.fewshot_models(name), self.fewshot),
+            ):
+                for model, seed in pairs:
+                    if seed not in into.get(model, {}):
+                        self._read_seed(stage, model, seed, into)
+        self.missing = listed
 
     def _read_seed(
         self, stage: str, model: str, seed: int, into: dict[str, dict[int, dict[str, Any]]]
@@ -263,27 +326,55 @@ class Results:
     ) -> ZeroPoint:
         first = next(iter(entries.values()))
         read = {
-            key: _rows(rows, self._zero_splits(task, first["split"]), task, step)
+            key: _rows(rows, self._zero_splits(task, first["split"]), task=task, step=step)
             for key in entries
             if (rows := self._zero_rows(model, key[0]))
         }
+        found = self._zero_sample(task, entries, read)
+        return ZeroPoint(step, first["metric"], first["split"], float(first["chance"]), found)
+
+    def few_points(self, model: str, task: str) -> list[FewPoint]:
+        """The scores of a model on a task by the examples in the context, in the asked order."""
+        by_shots: dict[str, dict[Key, dict[str, Any]]] = {}
+        for seed, metrics in self.fewshot.get(model, {}).items():
+            for entry in metrics["scores"]:
+                if entry["task"] == task:
+                    by_shots.setdefault(entry["shots"], {})[seed, 0] = entry
+        points = []
+        for shots, entries in by_shots.items():
+            first = next(iter(entries.values()))
+            splits = self._zero_splits(task, first["split"])
+            read = {}
+            for key in entries:
+                path = self.root / "fewshot" / model / f"seed{key[0]}" / "predictions.parquet"
+                if path.is_file():
+                    read[key] = _rows(read_predictions(path), splits, task=task, shots=shots)
+            fitted = float(np.mean([entry["fitted"] for entry in entries.values()]))
+            found = self._zero_sample(task, entries, read)
+            chance = float(first["chance"])
+            points.append(FewPoint(shots, fitted, first["metric"], first["split"], chance, found))
+        return points
+
+    def _zero_sample(
+        self, task: str, entries: dict[Key, dict[str, Any]], read: dict[Key, Predictions]
+    ) -> Sample:
+        """A score without fine-tuning over the pre-training seeds."""
+        first = next(iter(entries.values()))
         values = [float(entry["value"]) for entry in entries.values()]
         metric, n = first["metric"], int(first["n"])
         gold, predictions, keys = _aligned(read, dict.fromkeys(read, self.root / "zeroshot"))
         if keys != list(entries) or not len(gold):
             limits = statistics.bounds(metric)
-            found = Sample(tuple(entries), np.asarray(values), None, n, limits)
-        else:
-            found = statistics.sample(
-                metric,
-                gold,
-                predictions,
-                keys,
-                examples=f"zeroshot/{task}",
-                values=values,
-                resamples=self.resamples,
-            )
-        return ZeroPoint(step, metric, first["split"], float(first["chance"]), found)
+            return Sample(tuple(entries), np.asarray(values), None, n, limits)
+        return statistics.sample(
+            metric,
+            gold,
+            predictions,
+            keys,
+            examples=f"zeroshot/{task}",
+            values=values,
+            resamples=self.resamples,
+        )
 
     def _zero_splits(self, task: str, split: str) -> list[str]:
         """The file splits of a score's name; a split stands for itself."""
@@ -344,13 +435,11 @@ def read_predictions(path: Path) -> Predictions:
     return {name: table.column(name).to_numpy() for name in names}
 
 
-def _rows(
-    rows: Predictions, splits: list[str], task: str | None = None, step: int | None = None
-) -> Predictions:
+def _rows(rows: Predictions, splits: list[str], **where: str | int) -> Predictions:
     """The rows of some splits (and of a task and a step), in the order of split and index."""
     keep = np.isin(rows["split"].astype(str), splits)
-    if task is not None:
-        keep &= (rows["task"].astype(str) == task) & (rows["step"] == step)
+    for name, value in where.items():
+        keep &= (rows[name].astype(str) if isinstance(value, str) else rows[name]) == value
     kept = {name: values[keep] for name, values in rows.items()}
     order = np.lexsort((kept["index"], kept["split"].astype(str)))
     return {name: values[order] for name, values in kept.items()}

@@ -105,9 +105,9 @@ ELSEWHERE = frozenset(
 
 
 def added_studies(results: Results) -> list[str]:
-    """The config's studies that fine-tune and have no other place."""
+    """The config's studies that fine-tune and have no other place; on request, if they ran."""
     studies = results.job.experiments.studies
-    asked = results.job.config.studies
+    asked = [*results.job.config.studies, *results.requested]
     return [name for name in asked if name not in ELSEWHERE and studies[name].variants]
 
 

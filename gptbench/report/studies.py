@@ -33,9 +33,9 @@ def _table(name: str, results: Results) -> Table:
         _row(results, v, {k: (s, False) for k, s in columns[v].items()}, tasks) for v in variants
     ]
     blocks = [Block(why, rows)]
-    first = variants[0] if variants else ""
+    first = study.against or (variants[0] if variants else "")
     against = []
-    for v in variants[1:]:
+    for v in [v for v in variants if v != first]:
         changed = {
             key: (change, True)
             for key, found in columns[v].items()

@@ -24,6 +24,7 @@ PATTERNS = (
     ("pretrain", "pretrain/*/seed*/manifest.json"),
     ("finetune", "finetune/*/*/pre*-seed*/manifest.json"),
     ("zeroshot", "zeroshot/*/seed*/manifest.json"),
+    ("fewshot", "fewshot/*/seed*/manifest.json"),
 )
 
 # MLflow's limits for the lengths of values.
@@ -63,7 +64,7 @@ class Job:
     def name(self) -> str:
         """A name for people, such as `finetune full mnli pre0 seed1`."""
         words = self.key.split("/")[1:]
-        if words and self.stage in ("pretrain", "finetune", "zeroshot"):
+        if words and self.stage in ("pretrain", "finetune", "zeroshot", "fewshot"):
             words = [*words[:-1], *words[-1].split("-")]
         return " ".join([self.stage, *words])
 
@@ -166,7 +167,7 @@ def final_metrics(data: Mapping[str, Any], step: int) -> Iterator[tuple[str, flo
         if isinstance(value, list):
             for row in value:
                 if isinstance(row, dict) and _is_number(row.get("value")):
-                    parts = (row.get(k) for k in ("task", "split", "metric", "knowledge"))
+                    parts = (row.get(k) for k in ("task", "split", "metric", "knowledge", "shots"))
                     path = "/".join([name, *(str(part) for part in parts if part is not None)])
                     yield path, float(row["value"]), int(row.get("step") or 0)
         else:

@@ -97,11 +97,18 @@ class Finetuning(Module):
         return "all" if self.job.finetune.lm_on_special else "ordinary"
 
     def classify(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits [examples, classes or answers], all states and the embedding table."""
-        hidden, table = self.backbone(batch.ids)
-        rows = torch.arange(len(batch.last), device=hidden.device)
-        states = hidden[rows, batch.last].view(-1, batch.each, hidden.shape[-1])
-        return self.classifier(states), hidden, table
+        """Logits [examples, classes or answers], states and the embedding table.
+
+        The states are all of a language model's, and of others that of the classify token alone.
+        """
+        if self.backbone.settings.causal:
+            hidden, table = self.backbone(batch.ids)
+            rows = torch.arange(len(batch.last), device=hidden.device)
+            states = hidden[rows, batch.last]
+        else:  # tokens see what comes after them, so padding has to be told apart
+            states, table = self.backbone(batch.ids, batch.last + 1)
+            hidden = states[:, None]
+        return self.classifier(states.view(-1, batch.each, states.shape[-1])), hidden, table
 
     def language_loss(self, hidden: Tensor, table: Tensor, batch: Batch) -> Tensor:
         """-L1: the mean over a sequence's tokens, then over the sequences.

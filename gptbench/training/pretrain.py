@@ -1,5 +1,7 @@
 """Unsupervised pre-training (section 3.1): L1(U) = sum_i log P(u_i | u_(i-k) ... u_(i-1)).
 
+Models that are no language models have other objectives (`objectives.py`) on the same windows.
+
 `python -m gptbench pretrain --settings JSON --corpus DIR --out DIR`
 """
 
@@ -19,11 +21,15 @@ from gptbench.artifacts import MANIFEST, Run, input_id, write_json
 from gptbench.data.corpus import TokenCorpus
 from gptbench.device import Device, prepare
 from gptbench.errors import UserError
+from gptbench.models.bert import Bert
+from gptbench.models.encoder_decoder import EncoderDecoder
 from gptbench.models.heads import token_losses
+from gptbench.models.seq2seq import Seq2Seq
 from gptbench.models.weights import LanguageModel, Origin, build, save
 from gptbench.progress import Progress
-from gptbench.settings import PretrainJob, TransformerSettings
+from gptbench.settings import Backbone, PretrainJob
 from gptbench.training.loop import Module, Row, Steps, derive, fit, reseed, write_curves
+from gptbench.training.objectives import chosen_of, exercise, halves, objective
 from gptbench.training.optim import Adam, warmup_cosine
 from gptbench.training.resume import Resume
 from gptbench.training.windows import Batches, Windows, contiguous
@@ -40,7 +46,7 @@ def checkpoint_steps(steps: int, count: int) -> list[int]:
 
 
 class Pretraining(Module):
-    """Next-token prediction over windows; `backbone` is the model."""
+    """Prediction of tokens over windows, by the model's objective; `backbone` is the model."""
 
     def __init__(self, job: PretrainJob, vocab_size: int, steps: int) -> None:
         settings = job.pretrain
@@ -67,12 +73,15 @@ class Pretraining(Module):
     def training_step(self, batch: tuple[Tensor, int, int], index: int) -> Tensor:
         """-L1, the mean over the batch's tokens; the embedding's mask is one for the update."""
         ids, step, part = batch
+        model = self.backbone
+        blanks = derive("blanks", self.seed, step, part)
+        asked = exercise(model.settings, len(model.tokens), ids, blanks)
         reseed(ids.device, "dropout", self.seed, step)
-        tables = self.backbone.embeddings()
+        tables = model.embeddings()
         if part:
             reseed(ids.device, "dropout", self.seed, step, part)
-        hidden = self.decode(ids[:, :-1], *tables)
-        loss: Tensor = self.losses(hidden.flatten(0, 1), tables[0], ids[:, 1:].flatten()).mean()
+        hidden = self.decode(*asked.given, *tables)
+        loss: Tensor = self.losses(asked.states(hidden), tables[0], asked.targets).mean()
         return loss
 
 
@@ -80,38 +89,44 @@ class Pretraining(Module):
 def validation_loss(
     model: LanguageModel, corpus: TokenCorpus, n_ctx: int, limit: int, device: Device
 ) -> tuple[float, int]:
-    """Nats a token over the first `limit` tokens of held-out books, and how many those are.
+    """Nats a predicted token over the first `limit` of held-out books, and how many those are.
 
-    Windows lie side by side: a token is predicted from those before it in its window.
+    Windows lie side by side: a language model predicts a token from those before it in its window.
+    Blanks are the same at every call, for any seed.
     """
     model.eval()
+    decode: Any = model.decode
     windows = list(contiguous(corpus, n_ctx, limit))
     whole = [ids for ids, count in windows if count == n_ctx]
     size = max(1, _VALIDATION_BATCH // n_ctx)
     batches = [torch.cat(whole[i : i + size]) for i in range(0, len(whole), size)]
     batches += [ids for ids, count in windows if count < n_ctx]
-    total = 0.0
-    for batch in batches:
-        ids = batch.to(device.place)
+    total, count = 0.0, 0
+    for number, batch in enumerate(batches):
+        blanks = derive("validation blanks", number)
+        asked = exercise(model.settings, len(model.tokens), batch.to(device.place), blanks)
+        tables = model.embeddings()
         with device.autocast():
-            hidden, table = model(ids[:, :-1])
-            losses = token_losses(hidden.flatten(0, 1), table, ids[:, 1:].flatten())
+            states = asked.states(decode(*asked.given, *tables))
+            losses = token_losses(states, tables[0], asked.targets)
         total += float(losses.double().sum())
+        count += len(losses)
     model.train()
-    count = sum(count for _, count in windows)
     return total / count, count
 
 
 def flops_per_token(job: PretrainJob, model: LanguageModel) -> int:
-    """Training operations a token: 6 a weight, and 12 x layers x width x context for attention.
+    """Training operations a token: 6 a weight, and 12 x width a place attended to in a layer.
 
     Kaplan et al. 2020, section 2.1; the tied embedding counts once (the softmax), positions not.
+    Where not all tokens go through all weights, each model counts for itself.
     """
+    if isinstance(model, Bert):
+        return round(model.flops(job.n_ctx, chosen_of(job.n_ctx)) / job.n_ctx)
+    if isinstance(model, Seq2Seq | EncoderDecoder):
+        return round(model.flops(*halves(job.n_ctx + 1)) / job.n_ctx)
     weights = sum(p.numel() for name, p in model.named_parameters() if name != "positions")
-    backbone = job.backbone
-    attends = isinstance(backbone, TransformerSettings)
-    attention = 12 * backbone.n_layer * backbone.n_embd * job.n_ctx if attends else 0
-    return 6 * weights + attention
+    return 6 * weights + 12 * job.backbone.n_embd * job.backbone.attended(job.n_ctx)
 
 
 class Training:
@@ -215,7 +230,7 @@ class Training:
             "epochs": self.steps * job.pretrain.batch_size / self.windows.per_epoch,
             "parameters": sum(p.numel() for p in module.backbone.parameters()),
             "validation_loss": loss,
-            "perplexity": math.exp(loss),
+            **measures(job.backbone, loss),
             "validation_tokens": count,
             "flops": flops_per_token(job, module.backbone) * self.tokens(self.steps),
             "device": self.device.name,
@@ -229,10 +244,25 @@ class Training:
         self.run.finish(self.out, **facts)
         print(
             f"{self.label}, {self.steps:,} steps, loss {final_loss(module.curves):.3f},"
-            f" held-out perplexity {math.exp(loss):.2f}, {speed or 0:,.0f} tokens/s,"
-            f" {seconds:.1f} s",
+            f" held-out {said(job.backbone, loss)}, {speed or 0:,.0f} tokens/s, {seconds:.1f} s",
             flush=True,
         )
+
+
+def measures(backbone: Backbone, loss: float) -> dict[str, Any]:
+    """What a validation loss says besides: perplexity a token is a language model's alone."""
+    if backbone.causal:
+        return {"perplexity": math.exp(loss)}
+    name = objective(backbone)
+    given = {"perplexity_given_source": math.exp(loss)} if name == "second half" else {}
+    return {"objective": name, "perplexity": None, **given}
+
+
+def said(backbone: Backbone, loss: float) -> str:
+    """A validation loss in words."""
+    if backbone.causal:
+        return f"perplexity {math.exp(loss):.2f}"
+    return f"loss {loss:.3f} ({objective(backbone)})"
 
 
 def final_loss(curves: Sequence[Row]) -> float:

@@ -47,9 +47,14 @@ def zeroshot_outputs(study=None):
     return [f"{ROOT}/zeroshot/{m}/seed{p}/metrics.json" for m, p in plan.zeroshot_models(study)]
 
 
+def fewshot_outputs(study=None):
+    """The scores with examples in the context."""
+    return [f"{ROOT}/fewshot/{m}/seed{p}/metrics.json" for m, p in plan.fewshot_models(study)]
+
+
 def study_inputs(study):
     """What one table or figure needs."""
-    return run_outputs(plan.runs(study)) + zeroshot_outputs(study)
+    return run_outputs(plan.runs(study)) + zeroshot_outputs(study) + fewshot_outputs(study)
 
 
 def book_files():
@@ -84,9 +89,9 @@ def world_files():
     return sorted({path for t in plan.tasks if t not in plan.own for path in task_files(t)})
 
 
-def data_folders():
-    """The data's folder, and an option with the folders of data sets that are not in it."""
-    roots = {task: plan.task_root(task) for task in plan.task_names()}
+def data_folders(tasks):
+    """The data's folder, and an option with the folders of those sets that are not in it."""
+    roots = {task: plan.task_root(task) for task in tasks}
     found = [f"{task}={root}" for task, root in roots.items() if root != plan.data_root]
     return [DATA, "--data-of", *found] if found else DATA
 

@@ -17,7 +17,7 @@ if plan.pretrains:
         params:
             settings=lambda wildcards: plan.contamination_job().to_json(),
             books=lambda wildcards: BOOKS,
-            data=lambda wildcards: data_folders(),
+            data=lambda wildcards: data_folders(plan.task_names()),
         shell:
             "gptbench --log {log:q} contamination --settings {params.settings:q}"
             " --books {params.books:q} --data {params.data:q} --out {output.found:q}"

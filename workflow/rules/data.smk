@@ -32,7 +32,7 @@ if plan.config.synthetic:
             "gptbench --log {log:q} gates --data {params.data:q} --out {output:q}"
 
 
-for task in [name for name in plan.task_names() if plan.fetches(name)]:
+for task in [name for name in plan.tasks if plan.fetches(name)]:
 
     rule:
         name:

@@ -5,6 +5,7 @@ rule report:
     input:
         runs=run_outputs(plan.runs()),
         zeroshot=zeroshot_outputs(),
+        fewshot=fewshot_outputs(),
         facts=[f"{ROOT}/tasks/{task}/facts.json" for task in plan.task_names()],
         pretrain=[f"{ROOT}/pretrain/{m}/seed{p}/metrics.json" for m, p in plan.pretrained()],
         contamination=[f"{ROOT}/contamination.json"] if plan.pretrains else [],
@@ -33,3 +34,29 @@ rule report:
         results=lambda wildcards, output: str(Path(output.page).parents[1]),
     shell:
         "gptbench --log {log:q} report --settings {params.settings:q} --results {params.results:q}"
+
+
+# A study on request: its runs on top of the default ones, and the report again, with them in it.
+for study, _ in plan.on_request():
+
+    rule:
+        name:
+            study
+        input:
+            runs=study_inputs(study),
+            pretrain=[
+                f"{ROOT}/pretrain/{m}/seed{p}/metrics.json" for m, p in plan.pretrained(study)
+            ],
+            report=ancient(rules.report.output.page),
+        output:
+            f"{ROOT}/report/tables/{study}.csv",
+        log:
+            f"{ROOT}/logs/{study}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            settings=lambda wildcards: plan.report_job().to_json(),
+            results=str(plan.root),
+        shell:
+            "gptbench --log {log:q} report --settings {params.settings:q}"
+            " --results {params.results:q}"

@@ -4,7 +4,7 @@
 rule zeroshot:
     input:
         model=f"{ROOT}/pretrain/{{model}}/seed{{p}}/model.safetensors",
-        tasks=[f"{ROOT}/tasks/{task}/manifest.json" for task in plan.zeroshot_tasks()],
+        tasks=[f"{ROOT}/tasks/{task}/manifest.json" for task in plan.encoded_zeroshot()],
         tokenizer=f"{ROOT}/tokenizer/manifest.json",
     output:
         metrics=f"{ROOT}/zeroshot/{{model}}/seed{{p}}/metrics.json",
