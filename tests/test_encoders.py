@@ -296,7 +296,8 @@ def test_classifying_padded_texts_as_torchs_transformer() -> None:
     rows = torch.arange(3)
     padding = torch.arange(CONTEXT) >= LENGTHS[:, None]
     source = ours.tokens[ids] + ours.positions
-    target = source[rows, LENGTHS - 1][:, None]
+    # The decoder begins in the middle of the context, as in pre-training.
+    target = (ours.tokens[ids[rows, LENGTHS - 1]] + ours.positions[CONTEXT // 2 - 1])[:, None]
     told = theirs(
         source.detach(),
         target.detach(),

@@ -32,6 +32,7 @@ class Words:
     """A tokenizer that tells words apart; 0 is the line break."""
 
     newline = 0
+    start, delimiter, classify = 61, 62, 63
     vocab_size = 60
     id = "words"
 

@@ -176,6 +176,15 @@ def test_means_are_those_of_the_runs(whole: Path) -> None:
     assert line.perplexity == pytest.approx(12.2)
 
 
+def test_every_model_is_compared_with_gpt1(whole: Path) -> None:
+    with (whole / "report" / "differences.csv").open() as file:
+        found = [row for row in csv.DictReader(file) if row["table"] == "timeline"]
+    assert {row["first"] for row in found if row["second"] != "zero-shot"} == {"full"}
+    assert {row["second"] for row in found} >= {"rnn", "lstm-matched", "gpt2", "gpt3"}
+    table = (whole / "report" / "tables" / "timeline.md").read_text("utf-8")
+    assert "difference to Transformer w/ aux LM (full)" in table
+
+
 def test_rows_of_the_scores(whole: Path) -> None:
     found = rows(whole)
     assert {r["model"] for r in found} == CAUSAL

@@ -5,8 +5,8 @@
     P(y) = softmax(h_n W_e^T)
 
 Against the original: GELU and learned positions as GPT-1 has them, and one embedding for the
-source, the target and the softmax. The target's positions go on where the source's end: the two
-are halves of one passage, and so every position is trained.
+source, the target and the softmax. Both halves of a passage share one matrix of positions, of which
+the second half's go on where the first's end.
 """
 
 from __future__ import annotations
@@ -79,18 +79,16 @@ class EncoderDecoder(nn.Module):
         """States [batch, time, width] that predict what follows each token of `target`.
 
         The encoder reads `source` [batch, places] (of which the first `lengths` [batch] tokens are
-        no padding). `target` [batch, time] begins with the source's last token, at its place.
+        no padding). `target` [batch, time] begins with the source's last token, always at the place
+        that this one has in pre-training: in the middle of the context.
         """
         places, time = source.shape[1], target.shape[1]
+        first = (len(positions) + 1) // 2 - 1
         seen = None if lengths is None else real(lengths, places)[:, None, None]
         memory = F.embedding(source, tokens) + positions[:places]
         for block in self.encoder:
             memory = block(memory, seen)
-        if lengths is None:
-            at = positions[places - 1 : places - 1 + time]
-        else:
-            at = positions[lengths[:, None] - 1 + torch.arange(time, device=source.device)]
-        x = F.embedding(target, tokens) + at
+        x = F.embedding(target, tokens) + positions[first : first + time]
         for block in self.decoder:
             x = block(x, memory, seen)
         return x

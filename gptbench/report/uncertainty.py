@@ -189,7 +189,8 @@ def _zero_shot(results: Results) -> Iterator[Found]:
 
 
 def _study_cells(results: Results, study: str) -> Iterator[Found]:
-    for variant in study_variants(results.job, study):
+    against = results.job.experiments.studies[study].against
+    for variant in sorted(study_variants(results.job, study), key=lambda name: name != against):
         for task, score, metric, _ in study_samples(results, study, variant):
             yield from _cell(results, study, variant, task, score, metric)
 
@@ -234,7 +235,7 @@ def _cell_row(cell: Found) -> CellRow:
 
 
 def difference_rows(cells: Sequence[Found]) -> list[DifferenceRow]:
-    """The first variant of each table minus each of the others.
+    """The first variant of each table (a study's `against`) minus each of the others.
 
     Holm's correction is over the tasks of a pair of variants; an average is a test of its own.
     On figure 2, left, the first variant is the full model; training scores are not compared.
