@@ -1,4 +1,4 @@
-# make reproduce [SCALE=quick] [DATA=folder] · make test · make ui · make lint · make bench [DATA=folder]
+# make reproduce [SCALE=quick] [DATA=folder] [SOURCE=hub] · make test · make ui · make lint · make bench [DATA=folder]
 
 SCALE ?= quick
 PYTHON ?= python3
@@ -17,7 +17,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 .PHONY: reproduce test ui lint bench clean environment
 
 reproduce: $(ENV)
-	@snakemake --cores all --configfile $(CONFIGFILE) $(if $(DATA),--config data_root="$(abspath $(DATA))")
+	@snakemake --cores all --configfile $(CONFIGFILE) $(if $(DATA)$(SOURCE),--config) $(if $(DATA),data_root="$(abspath $(DATA))") $(if $(SOURCE),source=$(SOURCE))
 
 test: $(ENV)
 	@python -m pytest

@@ -26,7 +26,7 @@ STAGES = {
     "corpus": ("stages", "books to token shards"),
     "encode": ("stages", "one data set to token ids"),
     "contamination": ("contamination", "how much of the scored texts stands in the books"),
-    "data": ("data", "data sets: check"),
+    "data": ("data", "data sets: check, preview rows, fetch from the hub"),
     "tasks": ("tasks", "all data sets of a scale to token ids; what is there already is kept"),
     "pretrain": ("stages", "pre-train one model (L1)"),
     "finetune": ("stages", "fine-tune and score one run (L3)"),

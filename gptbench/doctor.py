@@ -98,20 +98,26 @@ def _data(plan: Plan) -> Iterator[Finding]:
     """The books and each data set: found, or missing and where to get it."""
     if plan.config.synthetic:
         yield Finding("ok", "data", "the embedded world, made by the run")
-        return
-    if not plan.data_root.is_dir():
+    elif not plan.data_root.is_dir():
         yield Finding("fault", "data", f"{plan.data_root}: no such folder; give --data-root")
         return
     for task in plan.task_names():
-        missing = [path for path in plan.task_files(task) if not path.is_file()]
+        if plan.fetches(task):
+            yield Finding("ok", task, "fetched from the hub by the run")
+            continue
+        if plan.config.synthetic and task not in plan.own:
+            continue
+        missing = [path for path in plan.task_files(task) if not path.exists()]
         if missing:
             home = plan.tasks[task].home
-            yield Finding("fault", task, f"{missing[0]}: missing; fetch it from {home}")
+            mend = f"; fetch it from {home}" if home else ""
+            yield Finding("fault", task, f"{missing[0]}: missing{mend}")
         else:
             yield Finding("ok", task, f"{len(plan.task_files(task))} file(s)")
     try:
         plan.check_data()
-        yield Finding("ok", "data", str(plan.data_root))
+        if not plan.config.synthetic:
+            yield Finding("ok", "data", str(plan.data_root))
     except UserError as error:
         yield Finding("fault", "data", str(error))
 

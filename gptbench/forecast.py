@@ -26,6 +26,7 @@ from gptbench.settings import PretrainJob, PretrainSettings, Settings
 
 STAGES = (
     "world",
+    "fetch",
     "tokenizer",
     "corpus",
     "encode",
@@ -36,8 +37,15 @@ STAGES = (
     "fewshot",
 )
 # Where nothing like it has run yet. Measured on one core of an Intel Xeon with AMX: start-up and
-# some hundred rows a job; books at the rate below.
-SECONDS_A_JOB = {"world": 2.0, "encode": 1.0, "zeroshot": 10.0, "fewshot": 10.0, "import": 5.0}
+# some hundred rows a job; books at the rate below. What a fetch takes is the network's: a guess.
+SECONDS_A_JOB = {
+    "world": 2.0,
+    "fetch": 30.0,
+    "encode": 1.0,
+    "zeroshot": 10.0,
+    "fewshot": 10.0,
+    "import": 5.0,
+}
 BYTES_A_SECOND = {"tokenizer": 6e6, "corpus": 2.5e6}
 TIMED_STEPS, TIMED_TOKENS = 3, 4096
 LONG_STEP = 1.0
@@ -88,9 +96,13 @@ def jobs(plan: Plan, requested: Sequence[str] = ()) -> Iterator[Job]:
         yield Job("corpus", str(place), made, [*before, "tokenizer"], read, threads=workers)
     tasks = [t for name in requested for t in plan.zeroshot_tasks(name)] + [r.task for r in runs]
     for task in dict.fromkeys([*plan.task_names(), *tasks]):
-        files = [] if config.synthetic else plan.task_files(task)
-        job = plan.encode_job(task)
-        yield Job("encode", f"tasks/{task}", job, [*before, "tokenizer"], files)
+        embedded = config.synthetic and task not in plan.own
+        needs = [*before, "tokenizer"] if embedded else ["tokenizer"]
+        if plan.fetches(task):
+            needs.append(f"data/hub/{task}")
+            yield Job("fetch", f"data/hub/{task}", plan.fetch_job(task))
+        files = [] if embedded else plan.task_files(task)
+        yield Job("encode", f"tasks/{task}", plan.encode_job(task), needs, files)
     for model, seed in pretrained:
         place = Path("pretrain") / model / f"seed{seed}"
         if model in plan.imported():

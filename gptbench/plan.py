@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gptbench import lock
-from gptbench.data.tasks import plain, settle, settled_or_first, source_paths
+from gptbench.data import hub
+from gptbench.data.tasks import files_of, plain, settle, settled_or_first, source_paths
 from gptbench.errors import UserError
 from gptbench.models.archive import HOME, weight_files
 from gptbench.settings import (
@@ -22,6 +23,7 @@ from gptbench.settings import (
     EncodeJob,
     EncoderDecoderSettings,
     Experiments,
+    FetchJob,
     FewShotJob,
     FinetuneJob,
     ImportJob,
@@ -42,6 +44,11 @@ from gptbench.settings import (
 )
 
 PROBE_SEED = 20180611
+RULES = frozenset(
+    "all world gates encode tokenizer corpus other_corpus contamination pretrain weights finetune"
+    " zeroshot fewshot report".split()
+)
+"""The workflow's rules: every study and every task is a target by its name beside them."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +70,25 @@ class Plan:
     """A scale's config, the tasks and the experiments, checked against each other."""
 
     def __init__(
-        self, config: Config, tasks: dict[str, TaskSpec], experiments: Experiments
+        self,
+        config: Config,
+        tasks: dict[str, TaskSpec],
+        experiments: Experiments,
+        own: dict[str, TaskSpec] | None = None,
     ) -> None:
-        self.config, self.experiments, self._layouts = config, experiments, tasks
-        root = None if config.synthetic else self.data_root
-        self.tasks = {name: plain(settled_or_first(t, root)) for name, t in tasks.items()}
+        self.config, self.experiments = config, experiments
+        self.own = own or {}
+        self.entries = tasks | self.own
+        self.tasks = tasks = {name: self._located(task) for name, task in self.entries.items()}
         for key, names in (("studies", config.studies), ("on_request", config.on_request)):
             for name in names:
                 self._known(key, name, experiments.studies)
+                if name in tasks:
+                    raise UserError(
+                        f"{key}: `{name}` is a data set's name; name the study otherwise"
+                    )
+        for name in {*self.own, *config.studies, *config.on_request} & RULES:
+            raise UserError(f"`{name}` is a rule of the workflow; take another name")
         for name in config.on_request:
             if not experiments.studies[name].variants:
                 raise UserError(f"on_request: `{name}` fine-tunes nothing; put it in `studies`")
@@ -99,10 +117,18 @@ class Plan:
 
     @classmethod
     def read(cls, config: Mapping[str, Any], folder: Path, where: str = "config") -> Plan:
-        """Check a merged config and read `tasks.yaml` and `experiments.yaml` from `folder`."""
+        """Check a merged config and read `tasks.yaml` and `experiments.yaml` from `folder`.
+
+        A user's own data sets come from the config's `tasks_file`.
+        """
         parsed = parse(Config, dict(config), where)
         experiments = load_experiments(folder / "experiments.yaml").merged(parsed.experiments)
-        return cls(parsed, load_tasks(folder / "tasks.yaml"), experiments)
+        tasks = load_tasks(folder / "tasks.yaml")
+        own = load_tasks(Path(parsed.tasks_file)) if parsed.tasks_file else {}
+        for name in own:
+            if name in tasks:
+                raise UserError(f"{parsed.tasks_file}: `{name}` is in tasks.yaml already")
+        return cls(parsed, tasks, experiments, own)
 
     @staticmethod
     def _known(where: str, name: str, names: Mapping[str, Any]) -> None:
@@ -118,8 +144,34 @@ class Plan:
 
     @property
     def data_root(self) -> Path:
-        """The folder that the data sets and the books are read from."""
+        """The folder that the books, and the data sets in their original form, are read from."""
         return self.root / "world" if self.config.synthetic else Path(self.config.data_root or "")
+
+    @property
+    def fetched_root(self) -> Path:
+        """The folder that gets what is fetched from the hub."""
+        return self.root / "data"
+
+    def task_root(self, task: str) -> Path:
+        """The folder that a data set's files are named from.
+
+        Those of the user's own sets are beside the file that describes them.
+        """
+        if self.fetches(task):
+            return self.fetched_root
+        return Path(self.config.tasks_file or "").parent if task in self.own else self.data_root
+
+    def fetches(self, task: str) -> bool:
+        """Whether the scale gets a data set from the hub."""
+        return self.config.source == "hub" and self.entries[task].hub is not None
+
+    def _located(self, task: TaskSpec) -> TaskSpec:
+        """A data set as it is read here: its own files, or those that come from the hub."""
+        if self.fetches(task.name):
+            return hub.fetched(task)
+        if self.config.synthetic and task.name not in self.own:
+            return plain(task)
+        return located(task, self.task_root(task.name))
 
     def studies(self) -> Iterator[tuple[str, Study]]:
         """The studies that the config asks for."""
@@ -200,7 +252,7 @@ class Plan:
 
     def task_files(self, task: str) -> list[Path]:
         """The files (or RACE's folders) that a data set is read from, each once."""
-        return source_paths(self.tasks[task], self.data_root)
+        return source_paths(self.tasks[task], self.task_root(task))
 
     def corpus_folder(self, model: str) -> Path:
         """Where the token shards lie that a model is pre-trained on."""
@@ -246,6 +298,11 @@ class Plan:
         return self.pretrains or not self.tokenizer_files()
 
     @property
+    def reads_folder(self) -> bool:
+        """Whether the books are those of the data's folder, not of a text set of the hub."""
+        return self.reads_books and self.config.corpus.source is None
+
+    @property
     def pretrains(self) -> bool:
         """Whether a model is pre-trained here; imported weights come from books unknown."""
         return bool({model for model, _ in self.pretrained()} - set(self.imported()))
@@ -262,15 +319,25 @@ class Plan:
             self.weight_files(model)
 
     def _check_folder(self) -> None:
-        if self.config.synthetic:
+        if not self.config.synthetic:
+            self._check_books()
+        for task in self.task_names():
+            self._check_task(task)
+
+    def _check_books(self) -> None:
+        if self.config.source == "hub" and self.config.data_root is None:
+            if self.reads_folder:
+                raise UserError(
+                    "source is `hub`: the data sets are fetched, the books are not; give"
+                    " DATA=folder with books/train and books/validation in it, or corpus.source"
+                )
             return
         if not self.data_root.is_dir():
             raise UserError(
                 f"{self.data_root}: no such folder; give DATA=folder with the data sets"
             )
-        if self.reads_books and self.config.corpus.source is None:
+        if self.reads_folder:
             self._books_in(self.data_root / "books", "books")
-        self._check_tasks()
 
     def _books_in(self, folder: Path, what: str) -> None:
         if self.config.corpus.validation_share is not None:
@@ -284,9 +351,14 @@ class Plan:
         pattern = "*/*" if self.config.corpus.validation_share is None else "*"
         return sorted(path for path in folder.glob(pattern) if path.is_file())
 
-    def _check_tasks(self) -> None:
-        for task in self.task_names():
-            settle(self._layouts[task], self.data_root)
+    def _check_task(self, task: str) -> None:
+        if self.fetches(task) or (self.config.synthetic and task not in self.own):
+            return
+        entry, root = self.entries[task], self.task_root(task)
+        served = self.config.source != "hub" or task in self.own
+        if not served and not files_of(entry, root):
+            raise UserError(hub.not_served(entry))
+        settle(hub.as_found(entry, root), root)
 
     def task_names(self) -> list[str]:
         """The tasks that are fine-tuned or scored zero-shot."""
@@ -348,6 +420,13 @@ class Plan:
         settings = self.config.corpus
         return CorpusJob(corpus=settings.model_copy(update={"source": None}) if name else settings)
 
+    def fetch_job(self, task: str) -> FetchJob:
+        """Get one data set from the hub."""
+        update: dict[str, Any] = {"title": task, "official": {}, "scored": {}, "paper_split": ""}
+        entry = self.entries[task]
+        spec = plain(entry).model_copy(update={**update, "hub": entry.hub})
+        return FetchJob(task=spec, mirror=self.config.mirror)
+
     def encode_job(self, task: str) -> EncodeJob:
         """Parse and encode one data set."""
         limits = self.config.limits
@@ -368,7 +447,8 @@ class Plan:
             self.tasks[name].model_copy(update={**plain, "title": name})
             for name in self.task_names()
         ]
-        return ContaminationJob(tasks=tasks, workers=self.config.corpus.workers)
+        corpus = self.config.corpus
+        return ContaminationJob(tasks=tasks, workers=corpus.workers, corpus=corpus.reading())
 
     def pretrain_job(self, model: str, seed: int) -> PretrainJob:
         """Pre-train one model with one seed."""
@@ -479,8 +559,9 @@ class Plan:
 
     def report_job(self) -> ReportJob:
         """Everything that the report names; of the data's folder the name alone, fit to show."""
-        root = self.config.data_root
-        config = self.config.model_copy(update={"data_root": Path(root).name if root else root})
+        paths = {key: getattr(self.config, key) for key in ("data_root", "mirror", "tasks_file")}
+        names = {key: Path(path).name if path else path for key, path in paths.items()}
+        config = self.config.model_copy(update=names)
         return ReportJob(config=config, tasks=self.tasks, experiments=self.experiments)
 
 
@@ -498,6 +579,11 @@ def workflow_plan(config: Mapping[str, Any], folder: Path) -> Plan:
 def _books_there(folder: Path, what: str) -> None:
     if not folder.is_dir() or not any(folder.iterdir()):
         raise UserError(f"{folder}: no books ({what}); put one plain-text file a book there")
+
+
+def located(task: TaskSpec, root: Path) -> TaskSpec:
+    """A data set as it lies below `root`: fetched from the hub, or in the layout that is there."""
+    return plain(settled_or_first(hub.as_found(task, root), root))
 
 
 def bare(task: TaskSpec) -> TaskSpec:

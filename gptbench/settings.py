@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -16,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -30,6 +32,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
+Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
 
 
 class Settings(BaseModel):
@@ -88,7 +91,7 @@ class TokenizerSettings(Settings):
 class CorpusSource(Settings):
     """A text set of the Hugging Face hub. `mirror` is a folder of copies of repositories."""
 
-    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    repository: Repository
     config: str | None = None
     split: str = "train"
     revision: str | None = None
@@ -450,12 +453,14 @@ class Config(Settings):
     run where they are asked for by name only.
     """
 
-    later = frozenset({"corpora", "experiments", "on_request"})
+    later = frozenset({"corpora", "experiments", "mirror", "on_request", "tasks_file"})
 
     scale: Scale
     title: str
-    source: Literal["world", "folder"]
+    source: Literal["world", "folder", "hub"]
     data_root: str | None
+    mirror: str | None = None
+    tasks_file: str | None = None
     world: WorldSettings | None
     tokenizer: TokenizerSettings
     corpus: CorpusSettings
@@ -544,7 +549,55 @@ def _deep(base: Any, over: Any) -> Any:
     return base | {key: _deep(base.get(key), value) for key, value in over.items()}
 
 
-Parser = Literal["tsv", "tsv_quoted", "jsonl", "race", "story_cloze", "dprd"]
+Parser = Literal["tsv", "tsv_quoted", "csv", "jsonl", "race", "story_cloze", "dprd"]
+Metric = Literal["accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman"]
+Kind = Literal[
+    "natural language inference",
+    "question answering",
+    "sentence similarity",
+    "classification",
+    "pronoun resolution",
+]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+HubSplit = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+
+
+class HubSettings(Settings):
+    """Where a data set lies on the Hugging Face hub (`gptbench/data/hub.py`).
+
+    `splits` gives each split of the task as configuration/split. `columns` names the hub's
+    columns by the task's keys (text1, text2, label; context, question, answers). `labels` are
+    the hub's class names in the order of the task's, where they differ. Without a `revision`
+    the newest commit is taken, and recorded.
+    """
+
+    repository: Repository
+    revision: Commit | None = None
+    splits: dict[str, HubSplit]
+    columns: dict[str, str]
+    labels: list[str] | None = None
+
+
+def _named_labels(value: Any) -> Any:
+    """`labels` as a list of strings; `{neg: 0, pos: 1}` is [neg, pos]."""
+    if isinstance(value, dict):
+        if sorted(map(str, value.values())) != sorted(map(str, range(len(value)))):
+            raise ValueError(
+                "a map gives each name a number of its own, 0, 1, 2 and so on; further names of"
+                " a class go into `label_map`"
+            )
+        value = sorted(value, key=value.__getitem__)
+    if not isinstance(value, list):
+        return value
+    if any(isinstance(name, bool) for name in value):
+        raise ValueError('YAML reads yes, no, on and off as true and false: quote them ("yes")')
+    return [str(name) if isinstance(name, int) else name for name in value]
+
+
+Labels = Annotated[
+    list[str] | None,
+    BeforeValidator(_named_labels, json_schema_input_type=list[str | int] | dict[str, int] | None),
+]
 
 
 class Layout(Settings):
@@ -587,31 +640,27 @@ class OtherLayout(Layout):
 
 
 class TaskSpec(Layout):
-    """A data set: an entry of `config/tasks.yaml`.
+    """A data set: an entry of `config/tasks.yaml`, or of a scale's `tasks_file`.
 
     Its own `parser`, `columns` and `files` are the layout `default`; `layouts` are others, of
     which the first is read whose files are all there, unless `layout` names one. `scored` names
     each reported score and the splits it joins. `labels` lists the classes in order; a regression
-    has a `range` instead. `choice` tasks have neither.
+    has a `range` instead. `choice` tasks have neither, or in `labels` what the file calls the
+    answers. `hub` says where the set is on the hub.
     """
 
-    later = Layout.later | {"layouts", "layout"}
+    later = Layout.later | {"layouts", "layout", "hub"}
 
     name: str
     title: str
-    kind: Literal[
-        "natural language inference",
-        "question answering",
-        "sentence similarity",
-        "classification",
-        "pronoun resolution",
-    ]
+    kind: Kind
     format: Literal["single", "pair", "similarity", "choice"]
-    labels: list[str] | None = None
+    labels: Labels = None
     range: tuple[float, float] | None = None
+    hub: HubSettings | None = None
     train: str = "train"
     scored: dict[str, list[str]]
-    metrics: Annotated[list[str], Field(min_length=1)]
+    metrics: Annotated[list[Metric], Field(min_length=1)]
     official: dict[str, int] = {}
     paper_split: str
     version: Positive = 1
@@ -630,6 +679,18 @@ class TaskSpec(Layout):
                 f" {', '.join(names)}"
             )
         return self
+
+    def in_layout(self, name: str) -> TaskSpec:
+        """The task as the layout `name` has it, its files as the configuration names them."""
+        base = self.model_copy(update={"layouts": {}, "layout": None})
+        if name == "default":
+            return base
+        layout = self.layouts[name]
+        keys = [key for key in type(layout).model_fields if key != "before"]
+        changes = {key: getattr(layout, key) for key in keys}
+        return base.model_copy(
+            update={key: value for key, value in changes.items() if value is not None}
+        )
 
 
 # What single jobs are given. -----------------------------------------------------------------
@@ -652,6 +713,13 @@ class CorpusJob(Settings):
     corpus: CorpusSettings
 
 
+class FetchJob(Settings):
+    """Fetch one data set from the hub, or from a folder that holds copies of its repositories."""
+
+    task: TaskSpec
+    mirror: str | None
+
+
 class EncodeJob(Settings):
     """Parse, check and encode one task for a context of `n_ctx`."""
 
@@ -664,10 +732,16 @@ class EncodeJob(Settings):
 
 
 class ContaminationJob(Settings):
-    """Look for the scored texts of the tasks in the training books."""
+    """Look for the scored texts of the tasks in the training books.
+
+    `corpus` says which books are read, where that is more than all of the folder `train`.
+    """
+
+    later = frozenset({"corpus"})
 
     tasks: list[TaskSpec]
     workers: Positive
+    corpus: CorpusSettings | None = None
 
 
 class PretrainJob(Settings):
@@ -766,6 +840,9 @@ def explain(cls: type[BaseModel], error: ValidationError) -> str:
     if fault["type"] == "missing":
         return f"key `{key}` is missing"
     reason = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "literal_error":
+        right = [word for word in str(fault["ctx"]["expected"]).split("'") if word.strip(" ,or")]
+        reason += nearest(str(fault["input"]), right).replace("?", "")
     return f"key `{key}`: {reason} (got {fault['input']!r:.80})" if key else reason
 
 
@@ -828,11 +905,171 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_tasks(path: Path) -> dict[str, TaskSpec]:
-    """The data sets of `config/tasks.yaml` by name."""
-    return {
-        name: parse(TaskSpec, {"name": name, **entry}, f"{path}: {name}")
-        for name, entry in read_yaml(path).items()
+    """The data sets of a tasks file by name; raises `UserError` naming the entry and the key."""
+    entries = read_yaml(path)
+    if not isinstance(entries, dict) or not all(
+        isinstance(each, dict) for each in entries.values()
+    ):
+        raise UserError(f"{path}: data sets by name expected, each with its keys below it")
+    return {name: _task(str(name), entry, f"{path}: {name}") for name, entry in entries.items()}
+
+
+KINDS: dict[str, Kind] = {
+    "single": "classification",
+    "pair": "natural language inference",
+    "similarity": "sentence similarity",
+    "choice": "question answering",
+}
+"""What a data set is called in the report where its entry does not say."""
+
+
+def _task(name: str, entry: dict[str, Any], where: str) -> TaskSpec:
+    """An entry with its defaults, checked against itself."""
+    files, split, form = entry.get("files"), entry.get("split"), entry.get("format")
+    if isinstance(files, str):
+        names = list(split) if isinstance(split, dict) else ["train"]
+        files = dict.fromkeys(names, files)
+    train = entry.get("train", "train")
+    defaults: dict[str, Any] = {
+        "title": name,
+        "kind": KINDS.get(str(form), "classification"),
+        "metrics": ["accuracy"] if entry.get("range") is None else ["pearson", "spearman"],
+        "scored": {each: [each] for each in files or {} if each != train},
+        "paper_split": "none",
+        "home": "",
     }
+    given = {**defaults, **entry, "name": name}
+    if "files" in entry:
+        given["files"] = files
+    task = parse(TaskSpec, given, where)
+    for key, fault in _faults(task):
+        raise UserError(f"{where}: key `{key}`: {fault}")
+    return task
+
+
+TEXTS = {
+    "single": ("text1",),
+    "pair": ("text1", "text2"),
+    "similarity": ("text1", "text2"),
+    "choice": ("context", "question"),
+}
+"""The keys of `columns` that hold the texts of a format; a choice has its answers beside them."""
+
+
+def _faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
+    """What is wrong between the keys of an entry: the key, and what is wrong with it."""
+    if not re.fullmatch(r"[a-z0-9_]+", task.name):
+        yield "name", f"`{task.name}`: small letters, digits and underscores only"
+    yield from _label_faults(task)
+    for layout in ("default", *task.layouts):
+        above = "" if layout == "default" else f"layouts.{layout}."
+        spec = task.in_layout(layout)
+        for faults in (_label_map_faults, _column_faults, _split_faults):
+            yield from ((f"{above}{key}", fault) for key, fault in faults(spec))
+    yield from _hub_faults(task)
+    two = len(task.labels or []) == 2
+    allowed: tuple[str, ...] = ("accuracy", "macro_f1", *(("f1", "matthews") if two else ()))
+    if task.format == "choice":
+        allowed = ("accuracy",)
+    elif task.range is not None:
+        allowed = ("pearson", "spearman")
+    for metric in task.metrics:
+        if metric not in allowed:
+            yield (
+                "metrics",
+                f"`{metric}` does not fit this data set; there is {', '.join(allowed)}",
+            )
+
+
+def _label_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
+    labels = task.labels or []
+    if task.format != "choice" and (task.labels is None) == (task.range is None):
+        yield "labels", "give exactly one of `labels` (classes) and `range` (scores)"
+    if task.labels is not None and len(labels) < 2:
+        yield "labels", "two classes at least are expected"
+    for name in labels:
+        if labels.count(name) > 1:
+            yield "labels", f"`{name}` is there twice"
+    if task.range is not None:
+        low, high = task.range
+        if low >= high or low % 1 or high % 1:
+            yield (
+                "range",
+                f"{low:g} to {high:g}: two whole numbers, the lower first, are expected (the"
+                " score is predicted as a distribution over the whole numbers between them)",
+            )
+
+
+def _label_map_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
+    labels = task.labels or []
+    for name, label in task.label_map.items():
+        if label not in labels:
+            yield "label_map", f"`{name}: {label}`: no such class{nearest(label, labels)}"
+
+
+def _column_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
+    if task.parser not in ("tsv", "tsv_quoted", "csv", "jsonl"):
+        return
+    answers = [key for key in task.columns if re.fullmatch(r"answer\d+", key)]
+    wanted = [*TEXTS[task.format], "label"]
+    known = [*wanted, "id", *(["answers", *answers] if task.format == "choice" else [])]
+    for key, column in task.columns.items():
+        if key not in known:
+            yield f"columns.{key}", f"unknown for the format {task.format}{nearest(key, known)}"
+        if isinstance(column, int) and column < 0:
+            yield f"columns.{key}", f"{column}: columns are counted from 0"
+    for key in wanted:
+        if key not in task.columns and key != "question":
+            yield f"columns.{key}", f"is missing: the column with that part of a {task.format}"
+    if task.format == "choice":
+        if ("answers" in task.columns) == (len(answers) >= 2):
+            yield (
+                "columns",
+                "give `answers` (a list in JSON), or a column each: `answer1`, `answer2`, ...",
+            )
+        if "answers" in task.columns and task.parser != "jsonl":
+            yield "columns.answers", "a table has a column each: `answer1`, `answer2`, ..."
+
+
+def _hub_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
+    """A set that is fetched has every split, and every column that its format needs."""
+    if task.hub is None:
+        return
+    for split in task.files:
+        if split not in task.hub.splits:
+            yield f"hub.splits.{split}", "is missing: its configuration/split on the hub"
+    for split in task.hub.splits:
+        if split not in task.files:
+            yield f"hub.splits.{split}", f"no split of `files`{nearest(split, task.files)}"
+    wanted = [*TEXTS[task.format], "label", *(["answers"] if task.format == "choice" else [])]
+    for key in task.hub.columns:
+        if key not in wanted:
+            yield f"hub.columns.{key}", f"unknown here{nearest(key, wanted)}"
+    for key in wanted:
+        if key not in task.hub.columns:
+            yield f"hub.columns.{key}", "is missing: the column's name on the hub"
+    if task.hub.labels and task.labels and len(task.hub.labels) != len(task.labels):
+        yield "hub.labels", f"{len(task.hub.labels)} names, {len(task.labels)} classes in `labels`"
+
+
+def _split_faults(task: TaskSpec) -> Iterable[tuple[str, str]]:
+    splits = list(task.files)
+    if task.train not in splits:
+        yield "train", f"`{task.train}` is no split of `files`{nearest(task.train, splits)}"
+    for score, parts in task.scored.items():
+        for part in parts:
+            if part not in splits:
+                yield f"scored.{score}", f"`{part}` is no split of `files`{nearest(part, splits)}"
+    if not task.scored:
+        yield "scored", "nothing to score: give a second split in `files`, or shares in `split`"
+    for name in task.split:
+        if name not in splits:
+            yield f"split.{name}", f"no split of `files`{nearest(name, splits)}"
+    if task.split:
+        if sum(task.split.values()) > 1 + 1e-9:
+            yield "split", f"the shares add up to {sum(task.split.values()):g}, 1 at most expected"
+        if len({task.files.get(name) for name in task.split}) != 1:
+            yield "split", "shares are of one file: give `files` as its name alone"
 
 
 def load_experiments(path: Path) -> Experiments:

@@ -648,7 +648,10 @@ def books_in(opened: TokenCorpus) -> list[list[int]]:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"repository": "someone/code"}, "the set is code, which is never run"),
+        (
+            {"repository": "someone/code"},
+            "as code only, which is never run: take a repository",
+        ),
         ({"repository": "someone/none"}, "no such folder; a mirror holds copies"),
         ({"repository": "someone/books", "config": "part"}, "'part' not found"),
         ({"repository": "someone/books", "config": "whole"}, "no split `train`.*found all"),

@@ -104,7 +104,7 @@ def test_what_is_no_fault_is_counted(
     [
         ("mrpc", "train", MRPC + "2\t1\t2\ta\tb\n", "line 2: label `2`, one of 0, 1 expected"),
         ("mrpc", "dev", MRPC + "1\t1\ta\tb\n", "line 2: 4 columns, 5 expected"),
-        ("mrpc", "dev", MRPC, "split `dev` has no labelled rows"),
+        ("mrpc", "dev", MRPC, "dev.tsv: the file is empty; get it again from https"),
         ("cola", "dev", b"a\t1\t\t\xe9\n", "line 1: not UTF-8"),
         ("stsb", "train", "sentence1\tsentence2\tscore\na\tb\t9\n", "score `9`, a number from 0"),
         ("race", "train", b"no archive", "not a whole tar archive"),
@@ -141,7 +141,7 @@ def test_a_missing_set_is_a_fault_where_it_was_asked_for(
     (data / TASKS["mrpc"].files["dev"]).unlink()
     half = Ran(capsys, "--data", data)
     assert half.status == 1
-    assert "the file glue/MRPC/dev.tsv of split `dev` is missing" in half.of("fault")[0]
+    assert "glue/MRPC/dev.tsv is not there; looked in" in half.of("fault")[0]
 
 
 def test_an_empty_folder_has_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gptbench.cli import main
 from gptbench.data import contamination
-from gptbench.data.books import blocks
+from gptbench.data.books import blocks, collect, training_books
 from gptbench.data.contamination import Grams, words
 from gptbench.plan import Plan
-from gptbench.settings import ContaminationJob, load_tasks, read_yaml
+from gptbench.settings import ContaminationJob, CorpusSettings, load_tasks, read_yaml
 from tests.conftest import PROJECT
 
 TASKS = load_tasks(PROJECT / "config" / "tasks.yaml")
@@ -188,6 +189,26 @@ def test_the_stage_counts_examples(folder: Path) -> None:
     assert first == "it was the best of times it was the worst of times it"
     assert found[1]["tasks"] == {"cola": {"dev": {"examples": 5, "testable": 4, "overlapping": 2}}}
     assert (found[1]["books"], found[1]["n"], found[1]["shortest"]) == (2, 13, 8)
+
+
+def test_data_and_books_that_lie_elsewhere(folder: Path, tmp_path: Path) -> None:
+    books = tmp_path / "all"
+    books.mkdir()
+    for path in (folder / "books").glob("*/*.txt"):
+        (books / path.name).write_text(path.read_text())
+    corpus = CorpusSettings(validation_share=0.3)
+    whole = collect(books, corpus)
+    trained = [book.name for book in training_books(whole, corpus)]
+    expected = {"a.txt": 1, "b.txt": 1, "c.txt": 1}  # the rows that quote each book
+    job = ContaminationJob(tasks=[TASKS["cola"]], workers=1, corpus=corpus)
+    out = tmp_path / "new" / "contamination.json"
+    line = ["--settings", job.to_json(), "--books", str(books), "--data", str(tmp_path / "none")]
+    line += ["--data-of", f"cola={folder}", "--out", str(out)]
+    assert main(["contamination", *line]) == 0
+    found = json.loads(out.read_text())
+    assert found["books"] == len(trained) == 2
+    counted = found["tasks"]["cola"]["dev"]
+    assert counted["overlapping"] == sum(expected[name] for name in trained)
 
 
 def test_a_caption_is_no_setting_of_the_job() -> None:

@@ -26,6 +26,7 @@ FOUND = [1, 1, 0, 0, 1, 1]  # tp 3, fn 1, tn 1, fp 1
     [
         ("accuracy", 100 * 4 / 6),
         ("f1", 100 * 2 * 3 / (2 * 3 + 1 + 1)),
+        ("macro_f1", 100 * (2 * 3 / (2 * 3 + 1 + 1) + 2 * 1 / (2 * 1 + 1 + 1)) / 2),
         ("matthews", 100 * (3 * 1 - 1 * 1) / math.sqrt(4 * 4 * 2 * 2)),
         ("pearson", 100 * (3 * 1 - 1 * 1) / math.sqrt(4 * 4 * 2 * 2)),
     ],
@@ -69,7 +70,9 @@ def test_what_is_no_number_fails(metric: str) -> None:
 def test_chance() -> None:
     assert chance("accuracy", 4) == 25
     assert chance("f1", 2, 0.68) == pytest.approx(100 * 2 * 0.68 * 0.5 / 1.18)
-    assert {chance(metric, 2) for metric in METRICS if metric not in ("accuracy", "f1")} == {0}
+    assert chance("macro_f1", 5) == 20
+    shares = ("accuracy", "f1", "macro_f1")
+    assert {chance(metric, 2) for metric in METRICS if metric not in shares} == {0}
     with pytest.raises(ValueError, match="unknown metric"):
         chance("bleu", 2)
 

@@ -39,6 +39,9 @@ def answers(metric: str, rng: np.random.Generator) -> tuple[NDArray[Any], NDArra
     if metric in ("pearson", "spearman"):
         score = rng.normal(3, 1, 80)
         return score, score + rng.normal(0, 1, (2, 80))
+    if metric == "macro_f1":  # the last class is rare: some resamples lack it
+        gold = rng.choice(5, 80, p=[0.3, 0.3, 0.2, 0.18, 0.02])
+        return gold, np.where(rng.random((2, 80)) < 0.7, gold, rng.integers(0, 4, (2, 80)))
     gold = rng.integers(0, 2, 80)
     return gold, np.where(rng.random((2, 80)) < 0.7, gold, 1 - gold)
 
@@ -46,6 +49,7 @@ def answers(metric: str, rng: np.random.Generator) -> tuple[NDArray[Any], NDArra
 PEERS: dict[str, Any] = {
     "accuracy": metrics.accuracy_score,
     "f1": metrics.f1_score,
+    "macro_f1": lambda gold, said: metrics.f1_score(gold, said, average="macro"),
     "matthews": metrics.matthews_corrcoef,
     "pearson": lambda gold, said: stats.pearsonr(gold, said)[0],
     "spearman": lambda gold, said: stats.spearmanr(gold, said)[0],
@@ -85,6 +89,8 @@ def test_what_a_constant_answer_reaches() -> None:
     assert constant_score("accuracy", gold) == 75
     assert constant_score("f1", gold) == pytest.approx(100 * metrics.f1_score(gold, [1] * 4))
     assert constant_score("matthews", gold) == 0
+    macro = metrics.f1_score([0, 1, 1, 2], [1] * 4, average="macro")
+    assert constant_score("macro_f1", np.array([0, 1, 1, 2])) == pytest.approx(100 * macro)
 
 
 def test_seeds_alone_by_hand() -> None:

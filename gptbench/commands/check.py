@@ -18,9 +18,10 @@ def add_check(actions: Any) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--config",
+        nargs="+",
         type=Path,
         metavar="FILE",
-        help="a scale: its sets have to be there; its tokenizer and its context are used",
+        help="a scale's files: its sets have to be there; its tokenizer and context are used",
     )
     parser.add_argument(
         "--tokenizer", type=Path, metavar="DIR", help="folder of a tokenizer, to count tokens"
@@ -34,16 +35,19 @@ def run(args: Arguments) -> None:
     from gptbench.artifacts import write_json
     from gptbench.data import check
     from gptbench.data.tokenizer import Tokenizer
-    from gptbench.plan import Plan
-    from gptbench.settings import load_tasks, nearest, read_yaml
+    from gptbench.plan import Plan, located
+    from gptbench.settings import load_tasks, merged_yaml, nearest
 
     contexts = set(check.CONTEXTS)
     folder = args.tokenizer
     asked = list(args.tasks)
+    roots: dict[str, Path] = {}
     if args.config:
-        data = {**read_yaml(args.config), "data_root": str(args.data)}
-        plan = Plan.read(data, CONFIG, str(args.config))
-        known = plan.tasks
+        data = {**merged_yaml(args.config), "data_root": str(args.data)}
+        plan = Plan.read(data, CONFIG, ", ".join(map(str, args.config)))
+        known = plan.entries
+        elsewhere = [n for n in known if n in plan.own or plan.fetches(n)]
+        roots = {name: plan.task_root(name) for name in elsewhere}
         asked = asked or plan.task_names()
         contexts.add(plan.config.n_ctx)
         if folder is None and (plan.root / "tokenizer").is_dir():
@@ -54,9 +58,9 @@ def run(args: Arguments) -> None:
         if name not in known:
             raise UserError(f"`{name}` is no data set{nearest(name, known)}")
     tokenizer = Tokenizer.load(folder) if folder else None
-    checks = check.check(
-        [known[name] for name in asked or known], args.data, tokenizer, sorted(contexts)
-    )
+    places = {name: roots.get(name, args.data) for name in asked or known}
+    tasks = [located(known[name], root) for name, root in places.items()]
+    checks = check.check(tasks, args.data, tokenizer, sorted(contexts), places)
     if args.json:
         write_json(args.json, check.as_json(checks))
     print(check.table(checks), end="\n\n")

@@ -17,6 +17,28 @@ Arguments = argparse.Namespace
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 
+def data_of_argument(parser: argparse.ArgumentParser) -> None:
+    """`--data-of`, for a stage that reads several data sets."""
+    parser.add_argument(
+        "--data-of",
+        nargs="+",
+        default=[],
+        metavar="TASK=DIR",
+        help="folders of data sets that are not below --data",
+    )
+
+
+def data_of(args: argparse.Namespace) -> dict[str, Path]:
+    """The folders of `--data-of` by task."""
+    roots = {}
+    for each in args.data_of:
+        name, mark, folder = each.partition("=")
+        if not mark:
+            raise UserError(f"--data-of {each}: TASK=DIR expected")
+        roots[name] = Path(folder)
+    return roots
+
+
 def job_settings(cls: type[S], text: str) -> S:
     """A job's settings from JSON, or from the file named after an `@`."""
     if text.startswith("@"):

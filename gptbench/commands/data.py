@@ -1,13 +1,126 @@
-"""The data sets: `gptbench data`."""
+"""Data sets: `gptbench data`."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gptbench.commands.check import add_check
+from gptbench.commands.common import CONFIG, Arguments
+from gptbench.errors import UserError
+
+if TYPE_CHECKING:
+    from gptbench.plan import Plan
+    from gptbench.settings import TaskSpec
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """`gptbench data`."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     add_check(actions)
+    _add_preview(actions)
+    _add_fetch(actions)
+
+
+def _add_preview(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    preview = actions.add_parser("preview", help="rows of a data set as the model sees them")
+    preview.add_argument("task", metavar="TASK")
+    preview.add_argument("--data", type=Path, help="the data's folder; default: the scale's")
+    preview.add_argument("--split", help="default: the training split")
+    preview.add_argument("--rows", type=int, default=3)
+    preview.add_argument("--tokenizer", type=Path, help="default: the scale's")
+    preview.add_argument("--n-ctx", type=int, help="tokens of context; default: the scale's")
+    _config_option(preview)
+
+    def run(args: Arguments) -> None:
+        from gptbench.data import hub
+        from gptbench.data.preview import preview as lines
+        from gptbench.data.tokenizer import Tokenizer
+
+        plan = read_plan(args.config, args.data)
+        task = known_task(plan, args.task)
+        root = args.data or plan.task_root(args.task)
+        if args.data:
+            task = hub.as_found(plan.entries[args.task], root)
+        folder = args.tokenizer or plan.root / "tokenizer"
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder}: no tokenizer there; give --tokenizer FOLDER (a scale that was run has"
+                " one in results/<scale>/tokenizer)"
+            )
+        split = args.split or task.train
+        for line in lines(
+            task,
+            split,
+            root,
+            Tokenizer.load(folder),
+            args.n_ctx or plan.config.n_ctx,
+            args.rows,
+        ):
+            print(line)
+
+    preview.set_defaults(run=run)
+
+
+def _add_fetch(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    fetch = actions.add_parser("fetch", help="load data sets from the Hugging Face hub")
+    fetch.add_argument("tasks", metavar="TASK", nargs="+")
+    fetch.add_argument("--out", type=Path, required=True, help="gets hub/TASK/SPLIT.jsonl")
+    fetch.add_argument("--mirror", type=Path, help="a folder with copies of the hub's repositories")
+    fetch.add_argument("--settings", help="the job's settings as JSON, or @FILE with them")
+    _config_option(fetch)
+
+    def run(args: Arguments) -> None:
+        from gptbench.commands.common import job_settings
+        from gptbench.data import hub
+        from gptbench.settings import FetchJob
+
+        if args.settings:
+            jobs = [job_settings(FetchJob, args.settings)]
+        else:
+            plan = read_plan(args.config, args.out)
+            mirror = str(args.mirror) if args.mirror else plan.config.mirror
+            tasks = [plan.entries[known_task(plan, name).name] for name in args.tasks]
+            jobs = [FetchJob(task=task, mirror=mirror) for task in tasks]
+        for job in jobs:
+            hub.fetch(job, args.out)
+            facts = hub.manifest(args.out, job.task.name)
+            rows = ", ".join(f"{split} {facts['rows'][split]:,}" for split in job.task.files)
+            print(f"fetch: {job.task.name} from {facts['repository']}: {rows}", flush=True)
+
+    fetch.set_defaults(run=run)
+
+
+def _config_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        default=[CONFIG / "config.yaml"],
+        help="a scale's files as for --configfile, later ones on top; default: config/config.yaml",
+    )
+
+
+def read_plan(configs: Sequence[Path], data: Path | None) -> Plan:
+    """The plan of a scale's files, its data read from `data` if that is given."""
+    from gptbench.plan import Plan
+    from gptbench.settings import merged_yaml
+
+    found = merged_yaml(configs)
+    if data is not None and found.get("source") != "world":
+        found["data_root"] = str(data)
+    return Plan.read(found, CONFIG, ", ".join(map(str, configs)))
+
+
+def known_task(plan: Plan, name: str) -> TaskSpec:
+    """A task by name; raises `UserError` with the nearest right one."""
+    from gptbench.settings import nearest
+
+    if name not in plan.tasks:
+        raise UserError(
+            f"no data set `{name}`{nearest(name, plan.tasks)}; there is {', '.join(plan.tasks)}"
+        )
+    return plan.tasks[name]

@@ -26,7 +26,7 @@ def add_tasks(parser: argparse.ArgumentParser) -> None:
             data["data_root"] = args.data_root
         plan = Plan.read(data, CONFIG, ", ".join(map(str, args.files)))
         inputs.run_all(
-            [(plan.encode_job(task), plan.data_root) for task in plan.task_names()],
+            [(plan.encode_job(task), plan.task_root(task)) for task in plan.task_names()],
             args.tokenizer or plan.root / "tokenizer",
             args.out or plan.root / "tasks",
             args.workers,

@@ -90,14 +90,19 @@ def check(
     data: Path,
     tokenizer: Tokenizer | None = None,
     contexts: Sequence[int] = CONTEXTS,
+    places: Mapping[str, Path] | None = None,
 ) -> list[TaskCheck]:
-    """Check data sets below `data`, on all cores; without a tokenizer no tokens are counted."""
+    """Check data sets below `data`, on all cores; without a tokenizer no tokens are counted.
+
+    `places` are the folders, by name, of sets that lie elsewhere.
+    """
     if not data.is_dir():
         raise UserError(f"{data}: no such folder; give --data the folder with the data sets")
     if tokenizer:
         standard.words("warm")  # spaCy is imported once, before processes fork
-    work = partial(check_task, root=data, tokenizer=tokenizer, contexts=contexts)
-    largest_first = sorted(tasks, key=lambda task: -_size(task, data))
+    roots = {task.name: (places or {}).get(task.name, data) for task in tasks}
+    work = partial(_checked, roots=roots, tokenizer=tokenizer, contexts=contexts)
+    largest_first = sorted(tasks, key=lambda task: -_size(task, roots[task.name]))
     with in_order(work, largest_first, len(os.sched_getaffinity(0))) as done:
         by_name = {each.name: each for each in done}
     return [by_name[task.name] for task in tasks]
@@ -105,6 +110,15 @@ def check(
 
 def _size(task: TaskSpec, root: Path) -> int:
     return sum(path.stat().st_size for path in files_of(task, root))
+
+
+def _checked(
+    task: TaskSpec,
+    roots: Mapping[str, Path],
+    tokenizer: Tokenizer | None,
+    contexts: Sequence[int],
+) -> TaskCheck:
+    return check_task(task, roots[task.name], tokenizer, contexts)
 
 
 def check_task(
@@ -257,7 +271,8 @@ def faults(checks: Sequence[TaskCheck], asked: bool) -> list[str]:
 def where_to_get(check: TaskCheck) -> str:
     """Where a data set is from, and the names that its files are looked for under."""
     names = dict.fromkeys(name.partition(":")[0] for name in check.files.values())
-    return f"get {check.title} from {check.home}; files: {', '.join(names)}"
+    source = f"get {check.title} from {check.home}; " if check.home else ""
+    return f"{source}files: {', '.join(names)}"
 
 
 def table(checks: Sequence[TaskCheck]) -> str:

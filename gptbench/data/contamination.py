@@ -9,7 +9,8 @@ the training text counts as overlapping. Exactly:
 - Each text of an example is looked at by itself. A text of 13 words and more gives all its
   13-grams, one of 8 to 12 words gives itself whole, and a shorter one nothing; an example
   all of whose texts are shorter is not testable.
-- The training books are compared, raw; an n-gram may run over lines, not over two books.
+- The training books are compared, raw (licence texts too); an n-gram may run over lines, not over
+  two books.
 
 Only hashes of the scored texts' n-grams are kept; the books stream past them.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gptbench.artifacts import Run, file_digest, write_json
-from gptbench.data.books import blocks, book_files, digest_of, in_order
-from gptbench.data.tasks import files_of, load_examples
+from gptbench.artifacts import Run, write_json
+from gptbench.data.books import (
+    Book,
+    blocks,
+    book_files,
+    collect,
+    digest_of,
+    in_order,
+    training_books,
+)
+from gptbench.data.tasks import input_digests, load_examples
 from gptbench.settings import ContaminationJob, TaskSpec
 
 NGRAM, SHORTEST = 13, 8
@@ -119,12 +128,12 @@ class Grams:
         """The number of different n-grams."""
         return sum(len(table.keys) for table in self._tables.values())
 
-    def found_in(self, path: Path) -> tuple[Found, int]:
+    def found_in(self, book: Path | Book) -> tuple[Found, int]:
         """The n-grams that occur in a book, and the number of its words."""
         got: dict[int, list[Numbers]] = {length: [] for length in self._tables}
         before: Hashes = self._values[:0]
         count = 0
-        for block in blocks(path):
+        for block in blocks(book):
             found = words(block)
             count += len(found)
             numbers = np.fromiter(
@@ -193,12 +202,15 @@ def _hashes(values: Hashes, lengths: Sequence[int]) -> Iterator[tuple[int, Hashe
 
 
 def overlap(
-    tasks: Sequence[TaskSpec], data: Path, books: Sequence[Path], workers: int
+    tasks: Sequence[tuple[TaskSpec, Path]], books: Iterable[Path | Book], workers: int
 ) -> dict[str, Any]:
-    """The overlap of the scored splits of `tasks` with `books`: what `contamination.json` holds."""
+    """The overlap of the scored splits of `tasks` with `books`: what `contamination.json` holds.
+
+    Each task comes with the folder of its data.
+    """
     numbers: dict[str, int] = {}
     splits: dict[tuple[str, str], list[list[int]]] = {}
-    for task in tasks:
+    for task, data in tasks:
         for split in dict.fromkeys(split for parts in task.scored.values() for split in parts):
             splits[task.name, split] = [
                 [numbers.setdefault(text, len(numbers)) for text in example.texts]
@@ -222,36 +234,45 @@ def overlap(
         "n": NGRAM,
         "shortest": SHORTEST,
         "ngrams": len(grams),
-        "books": len(books),
+        "books": len(results),
         "words": sum(count for _, count in results),
         "tasks": report,
     }
 
 
-def _found_in(path: Path, grams: Grams) -> tuple[Found, int]:
-    return grams.found_in(path)
+def _found_in(book: Path | Book, grams: Grams) -> tuple[Found, int]:
+    return grams.found_in(book)
 
 
-def run(job: ContaminationJob, books: Path, data: Path, out: Path) -> None:
+def run(
+    job: ContaminationJob,
+    books: Path,
+    data: Path,
+    out: Path,
+    roots: Mapping[str, Path] | None = None,
+) -> None:
     """The stage `contamination`: the scored texts of all tasks against the training books.
 
+    `roots` are the folders, by name, of data sets that are not below `data`.
     Writes `out`, and beside it its manifest (`contamination.json` has
     `contamination/manifest.json`).
     """
     start = time.perf_counter()
-    files = book_files(books, "train")
-    inputs: Mapping[str, str] = {
-        str(path.relative_to(data)): file_digest(path)
-        for task in job.tasks
-        for path in files_of(task, data)
-    }
-    stage = Run("contamination", job, {"books/train": digest_of(files), **inputs})
-    result = overlap(job.tasks, data, files, job.workers)
+    read: Iterable[Path | Book] = ()
+    if job.corpus is None:
+        read = files = book_files(books, "train")
+        digests = {"books/train": digest_of(files)}
+    else:
+        collection = collect(books, job.corpus)
+        read, digests = training_books(collection, job.corpus), collection.digests
+    tasks = [(task, (roots or {}).get(task.name, data)) for task in job.tasks]
+    stage = Run("contamination", job, {**digests, **input_digests(tasks, data)})
+    result = overlap(tasks, read, job.workers)
     write_json(out, {"run_id": stage.id, **result})
     stage.finish(out.with_suffix(""), ngrams=result["ngrams"], words=result["words"])
     seconds = time.perf_counter() - start
     print(
-        f"contamination: {result['words']:,} words of {len(files)} books against"
+        f"contamination: {result['words']:,} words of {result['books']} books against"
         f" {result['ngrams']:,} n-grams in {seconds:.1f} s",
         flush=True,
     )

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import string
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gptbench.data.archives import is_archive, kind, passages, split_source, texts
+from gptbench.data.archives import MAX_BYTES, is_archive, kind, passages, split_source, texts
 from gptbench.errors import UserError
-from gptbench.settings import TaskSpec
+from gptbench.settings import TEXTS, TaskSpec, nearest
 
 __all__ = ["ANSWER_LETTERS", "Row", "Rows", "parse", "shown", "split_source"]
 
@@ -96,7 +97,8 @@ def parse(task: TaskSpec, split: str, root: Path, labelled: bool = True) -> Rows
         before = rows.found
         PARSERS[task.parser](rows, lines, where, task)
         if rows.found == before and task.parser != "story_cloze":
-            raise UserError(f"{where}: the file is empty; get it again from {task.home}")
+            mend = f"get it again from {task.home}" if task.home else "rows are expected"
+            raise UserError(f"{where}: the file is empty; {mend}")
     return rows
 
 
@@ -108,16 +110,48 @@ def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _text_keys(task: TaskSpec, labelled: bool) -> list[str]:
-    """The keys of `columns` that hold texts; raises `UserError` where one is not given."""
-    keys = ["text1"] if task.format == "single" else ["text1", "text2"]
+def _used(task: TaskSpec, labelled: bool) -> dict[str, str | int]:
+    """The columns of a row's texts in their order, then of its label.
+
+    A choice has `context`, `question` (may be left out) and its answers: `answer1`, `answer2`, ...
+    or, in JSON, `answers` with a list. Raises `UserError` where a key is not given.
+    """
+    keys = list(TEXTS[task.format])
+    if task.format == "choice":
+        numbered = [key for key in task.columns if re.fullmatch(r"answer\d+", key)]
+        numbered.sort(key=lambda key: int(key.removeprefix("answer")))
+        keys = [key for key in keys if key != "question" or key in task.columns]
+        keys += ["answers"] if "answers" in task.columns else numbered or ["answer1"]
     for key in [*keys, "label"] if labelled else keys:
         if key not in task.columns:
             raise UserError(f"task {task.name}: `columns` needs `{key}` (format {task.format})")
-    return keys
+    return {key: task.columns[key] for key in [*keys, *(["label"] if labelled else [])]}
 
 
-# Tab-separated values, with and without quotes. -----------------------------------------------
+def _choice(
+    task: TaskSpec, cells: Sequence[str], label: str, where: str
+) -> tuple[tuple[str, ...], str]:
+    """(context, question, answers ...) of a choice, and its label as the right answer's number.
+
+    The label is that number from 0, or one of the task's `labels`, which stand for the answers
+    in their order.
+    """
+    texts = (*cells,) if "question" in task.columns else (cells[0], "", *cells[1:])
+    answers = texts[2:]
+    for number, answer in enumerate(answers, 1):
+        if not answer.strip():
+            raise UserError(f"{where}: answer {number} is empty; each row needs all its answers")
+    label = label.strip()
+    if label in UNLABELLED or task.labels is None:
+        return texts, label
+    label = task.label_map.get(label, label)
+    names = task.labels[: len(answers)]
+    if label not in names:
+        raise UserError(f"{where}: answer `{shown(label)}`, one of {', '.join(names)} expected")
+    return texts, str(names.index(label))
+
+
+# Tables: separated by tabs, with and without quotes, or by commas. ----------------------------
 
 Cells = Iterator[tuple[int, list[str]]]
 
@@ -133,8 +167,14 @@ def _tsv_quoted(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) ->
     _columns(rows, _csv_cells(lines, where, "\t", strict=False), where, task)
 
 
+def _csv(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) -> None:
+    """Comma-separated values (RFC 4180), as spreadsheets write them."""
+    _columns(rows, _csv_cells(lines, where, ",", strict=True), where, task)
+
+
 def _csv_cells(lines: Iterable[str], where: str, delimiter: str, strict: bool) -> Cells:
     """The rows of a quoted file (RFC 4180), with the number of the line that each ends in."""
+    csv.field_size_limit(MAX_BYTES)
     reader = csv.reader(lines, delimiter=delimiter, strict=strict)
     while True:
         try:
@@ -152,8 +192,7 @@ def _csv_cells(lines: Iterable[str], where: str, delimiter: str, strict: bool) -
 
 def _columns(rows: Rows, lines: Cells, where: str, task: TaskSpec) -> None:
     """Rows of cells, with a header unless all columns are numbers."""
-    keys = _text_keys(task, rows.labelled)
-    used = {key: task.columns[key] for key in [*keys, *(["label"] if rows.labelled else [])]}
+    used = _used(task, rows.labelled)
     row_id = task.columns.get("id")
     first = next(lines, None)
     if first is None:
@@ -161,7 +200,7 @@ def _columns(rows: Rows, lines: Cells, where: str, task: TaskSpec) -> None:
     number, header = first
     width = len(header)
     if any(isinstance(column, str) for column in used.values()):
-        column = _by_header(header, f"{where}, line {number}", used)
+        column = _by_header(header, f"{where}, line {number}", used, task)
         names = [cell.strip() for cell in header]
         wanted = [str(row_id)] if row_id is not None else ID_NAMES
         at_id = next((names.index(name) for name in wanted if name in names), None)
@@ -172,8 +211,8 @@ def _columns(rows: Rows, lines: Cells, where: str, task: TaskSpec) -> None:
         body = _again(first, lines)
     need = max(column.values()) + 1
     if width < need:
-        raise UserError(_width(where, number, width, need))
-    fields, label = [column[key] for key in keys], column.get("label")
+        raise UserError(_width(where, number, width, need, task))
+    fields, label = [column[key] for key in used if key != "label"], column.get("label")
     malformed: list[tuple[int, int]] = []
     total = 0
     for number, cells in body:
@@ -182,16 +221,16 @@ def _columns(rows: Rows, lines: Cells, where: str, task: TaskSpec) -> None:
             malformed.append((number, len(cells)))
             rows.found += 1
             continue
-        rows.add(
-            tuple([cells[i] for i in fields]),
-            "" if label is None else cells[label],
-            f"{where}, line {number}",
-            cells[at_id] if at_id is not None and at_id < len(cells) else "",
-        )
-    allowed = total // TOLERATED if rows.labelled else 0
+        here = f"{where}, line {number}"
+        texts, gold = tuple([cells[i] for i in fields]), "" if label is None else cells[label]
+        if task.format == "choice":
+            texts, gold = _choice(task, texts, gold, here)
+        found_id = cells[at_id] if at_id is not None and at_id < len(cells) else ""
+        rows.add(texts, gold, here, found_id)
+    allowed = total // TOLERATED if rows.labelled and task.parser != "csv" else 0
     if len(malformed) > allowed:
         number, found = malformed[allowed]
-        raise UserError(_width(where, number, found, need if task.ragged else width))
+        raise UserError(_width(where, number, found, need if task.ragged else width, task))
     rows.skipped += len(malformed)
 
 
@@ -200,22 +239,42 @@ def _again(first: tuple[int, list[str]], rest: Cells) -> Cells:
     yield from rest
 
 
-def _width(where: str, line: int, found: int, expected: int) -> str:
-    return (
-        f"{where}, line {line}: {found} columns, {expected} expected;"
-        " columns are separated by one tab, and a text holds no tab or line break"
+def _width(where: str, line: int, found: int, expected: int, task: TaskSpec) -> str:
+    how = (
+        "a text with a comma, a quotation mark or a line break stands in quotation marks"
+        if task.parser == "csv"
+        else "columns are separated by one tab, and a text holds no tab or line break"
     )
+    return f"{where}, line {line}: {found} columns, {expected} expected; {how}"
 
 
-def _by_header(header: list[str], where: str, used: dict[str, str | int]) -> dict[str, int]:
+def _by_header(
+    header: list[str], where: str, used: dict[str, str | int], task: TaskSpec
+) -> dict[str, int]:
     names = [cell.strip() for cell in header]
-    for wanted in used.values():
+    for key, wanted in used.items():
         if str(wanted) not in names:
-            raise UserError(
-                f"{where}: no column `{wanted}`; found {_few(names)};"
-                f" mend the header or the task's `columns`"
+            mend = (
+                _separated(header)
+                if task.parser == "csv" and len(header) == 1
+                else nearest(str(wanted), map(shown, names))
             )
+            mend = mend or "; mend the header or the task's `columns`"
+            raise UserError(f"{_absent(where, 'column', key, task)}; found {_few(names)}{mend}")
     return {key: names.index(str(wanted)) for key, wanted in used.items()}
+
+
+def _absent(where: str, what: str, key: str, task: TaskSpec) -> str:
+    return f"{where}: no {what} `{task.columns[key]}` (columns.{key} of {task.name})"
+
+
+def _separated(header: list[str]) -> str:
+    """A hint where a csv's columns seem to be separated by something else."""
+    if "\t" in header[0]:
+        return "; its columns seem to be separated by tabs: take the parser `tsv`"
+    if ";" in header[0]:
+        return "; its columns seem to be separated by semicolons: save it with commas"
+    return ""
 
 
 def _few(names: Sequence[str]) -> str:
@@ -234,27 +293,38 @@ def shown(text: str, length: int = 60) -> str:
 
 def _jsonl(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) -> None:
     """SNLI's form: one JSON object a line."""
-    keys = [str(task.columns[key]) for key in _text_keys(task, rows.labelled)]
-    label_key = str(task.columns["label"]) if rows.labelled else None
+    used = {key: str(column) for key, column in _used(task, rows.labelled).items()}
+    keys = [column for key, column in used.items() if key not in ("label", "answers")]
     ids = (str(task.columns["id"]),) if "id" in task.columns else ID_NAMES
     for number, line in _numbered(lines):
         here = f"{where}, line {number}"
-        item = _object(line, here, [*keys, label_key] if label_key else keys)
-        found = tuple(_text(item, key, here) for key in keys)
-        label = item[label_key] if label_key else None
+        item = _object(_json(line, here), here)
+        for key, column in used.items():
+            if column not in item:
+                near = nearest(column, map(shown, item))
+                raise UserError(f"{_absent(here, 'key', key, task)}; found {_few([*item])}{near}")
+        texts = tuple([_text(item, key, here) for key in keys])
+        label = item[used["label"]] if rows.labelled else None
+        gold = "" if label is None else str(label)
+        if task.format == "choice":
+            if "answers" in used:
+                texts += _answers(item, used["answers"], here)
+            texts, gold = _choice(task, texts, gold, here)
         row_id = next((str(item[key]) for key in ids if key in item), "")
-        rows.add(found, "" if label is None else str(label), here, row_id)
+        rows.add(texts, gold, here, row_id)
 
 
-def _object(text: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
-    """A JSON object that has all the keys."""
-    item = _json(text, where)
+def _object(item: Any, where: str) -> dict[str, Any]:
     if not isinstance(item, dict):
         raise UserError(f"{where}: expected a JSON object, one a line")
-    for key in keys:
-        if key not in item:
-            raise UserError(f"{where}: no key `{key}`; found {_few([*item])}")
     return item
+
+
+def _answers(item: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    found = item[key]
+    if not isinstance(found, list) or len(found) < 2:
+        raise UserError(f"{where}: `{key}` is no list of two answers or more")
+    return tuple([_string(answer, key, where) for answer in found])
 
 
 def _text(item: dict[str, Any], key: str, where: str) -> str:
@@ -314,7 +384,7 @@ def _race_lines(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) ->
         here = f"{where}, line {number}"
         item = _json(line, here)
         if isinstance(item, dict) and "question" in item and "questions" not in item:
-            question = _object(line, here, ["article", "question", "options", "answer"])
+            question = _keyed(item, here, ["article", "question", "options", "answer"])
             item = {
                 "article": question["article"],
                 "questions": [question["question"]],
@@ -325,12 +395,9 @@ def _race_lines(rows: Rows, lines: Iterable[str], where: str, task: TaskSpec) ->
 
 
 def _add_questions(rows: Rows, item: Any, where: str) -> None:
-    if not isinstance(item, dict):
-        raise UserError(f"{where}: expected a JSON object")
-    for key in ("article", "questions", "options", "answers"):
-        if key not in item:
-            raise UserError(f"{where}: no key `{key}`; found {_few([*item])}")
-        if key != "article" and not isinstance(item[key], list):
+    item = _keyed(item, where, ["article", "questions", "options", "answers"])
+    for key in ("questions", "options", "answers"):
+        if not isinstance(item[key], list):
             raise UserError(f"{where}: `{key}` is not a list, one entry a question expected")
     counts = {key: len(item[key]) for key in ("questions", "options", "answers")}
     if len(set(counts.values())) != 1:
@@ -352,6 +419,15 @@ def _add_questions(rows: Rows, item: Any, where: str) -> None:
         passage = item.get("id")
         row_id = f"{passage}#{number}" if isinstance(passage, str) and passage else ""
         rows.add((article, _string(question, "questions", here), *choices), right, here, row_id)
+
+
+def _keyed(item: Any, where: str, keys: Sequence[str]) -> dict[str, Any]:
+    """A JSON object that has all the keys."""
+    found = _object(item, where)
+    for key in keys:
+        if key not in found:
+            raise UserError(f"{where}: no key `{key}`; found {_few([*found])}")
+    return found
 
 
 # Story Cloze. --------------------------------------------------------------------------------
@@ -427,6 +503,7 @@ def _add_block(rows: Rows, block: list[str], where: str) -> None:
 PARSERS: dict[str, Callable[[Rows, Iterable[str], str, TaskSpec], None]] = {
     "tsv": _tsv,
     "tsv_quoted": _tsv_quoted,
+    "csv": _csv,
     "jsonl": _jsonl,
     "race": _race_lines,
     "story_cloze": _story_cloze,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from gptbench.artifacts import file_digest
 from gptbench.data.archives import is_archive, kind, locate, state
 from gptbench.data.formats import ANSWER_LETTERS, Row, parse, shown, split_source
 from gptbench.errors import UserError
@@ -96,9 +98,10 @@ def settled_or_first(task: TaskSpec, root: Path | None) -> TaskSpec:
 
 
 def plain(task: TaskSpec) -> TaskSpec:
-    """A task with its own layout alone, of labelled files."""
+    """A task with its own layout alone, of labelled files that are there."""
     return task.model_copy(
         update={
+            "hub": None,
             "layouts": {},
             "layout": None,
             "archives": [],
@@ -116,21 +119,9 @@ def _order(task: TaskSpec) -> list[str]:
     return [*before, "default", *(name for name in task.layouts if name not in before)]
 
 
-def _laid_out(task: TaskSpec, name: str) -> TaskSpec:
-    """The task as the layout `name` has it, its files as the configuration names them."""
-    base = task.model_copy(update={"layouts": {}, "layout": None})
-    if name == "default":
-        return base
-    layout = task.layouts[name]
-    changes = {key: getattr(layout, key) for key in type(layout).model_fields if key != "before"}
-    return base.model_copy(
-        update={key: value for key, value in changes.items() if value is not None}
-    )
-
-
 def _settled(task: TaskSpec, name: str, root: Path) -> tuple[TaskSpec, dict[str, str]]:
     """The task in one layout, with the files where they are; and those missing, by split."""
-    spec = _laid_out(task, name)
+    spec = task.in_layout(name)
     found = {split: locate(root, source, spec.archives) for split, source in spec.files.items()}
     there = {split: found[split] or source for split, source in spec.files.items()}
     update = {"files": there, "archives": [], "unlabelled": _hidden(spec, root)}
@@ -174,7 +165,7 @@ def _splits(spec: TaskSpec) -> dict[str, str]:
 
 
 def _laid_outs(task: TaskSpec) -> list[tuple[str, TaskSpec]]:
-    return [(name, _laid_out(task, name)) for name in _order(task)]
+    return [(name, task.in_layout(name)) for name in _order(task)]
 
 
 def _with_hidden(task: TaskSpec, split: str, root: Path) -> TaskSpec | None:
@@ -192,8 +183,12 @@ def _missing(task: TaskSpec, root: Path, sources: list[str]) -> str:
     faults = dict.fromkeys(_fault(root, source) for source in sources)
     return (
         f"{task.title}: {', '.join(faults)}; looked in {root.resolve()};"
-        f" get the data set from {task.home} and put it there, as it is or unpacked"
+        f"{_from(task)} put it there, as it is or unpacked"
     )
+
+
+def _from(task: TaskSpec) -> str:
+    return f" get the data set from {task.home} and" if task.home else ""
 
 
 def _fault(root: Path, source: str) -> str:
@@ -222,7 +217,7 @@ def _nowhere(task: TaskSpec, root: Path) -> str:
         f"{task.title}: none of its files is in {root.resolve()}; looked for {'; '.join(places)}"
         + (f"; each also as .gz or in {' or '.join(archives)}" if archives else "")
         + (f"; {', '.join(odd)}" if odd else "")
-        + f"; get the data set from {task.home} and put it there, as it is or unpacked"
+        + f";{_from(task)} put it there, as it is or unpacked"
     )
 
 
@@ -233,6 +228,19 @@ def files_of(task: TaskSpec, root: Path) -> list[Path]:
     """
     settled = settled_or_first(task, root)
     return [path for path in source_paths(settled, root) if path.exists()]
+
+
+def input_digests(tasks: Iterable[tuple[TaskSpec, Path]], data: Path) -> dict[str, str]:
+    """Digests of the files of tasks, each with its folder, by name.
+
+    The names are relative to the folder; a task's own goes before them where it isn't `data`.
+    """
+    found = {}
+    for task, root in tasks:
+        above = "" if root == data else f"{task.name}/"
+        for path in files_of(task, root):
+            found[f"{above}{path.relative_to(root)}"] = file_digest(path)
+    return found
 
 
 def source_paths(task: TaskSpec, root: Path) -> list[Path]:

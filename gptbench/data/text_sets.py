@@ -20,6 +20,12 @@ from gptbench.settings import CorpusSource
 
 T = TypeVar("T")
 
+MIRROR = "give corpus.source.mirror"
+CONVERTED = (
+    "take a repository of parquet files, or the hub's own conversion: corpus.source.revision:"
+    " refs/convert/parquet"
+)
+
 
 def files_of(source: CorpusSource) -> tuple[list[Path], dict[str, Any]]:
     """The files of a split, and where they come from (repository, configuration, commit).
@@ -39,9 +45,11 @@ def files_of(source: CorpusSource) -> tuple[list[Path], dict[str, Any]]:
                 f" {source.repository} --repo-type dataset --local-dir {folder}"
             )
     else:
-        folder = _asked(lambda: _downloaded(source), where)
+        folder = asked(lambda: _downloaded(source), where, MIRROR, CONVERTED)
         commit = folder.name
-    builder = _asked(lambda: datasets.load_dataset_builder(str(folder), source.config), where)
+    builder = asked(
+        lambda: datasets.load_dataset_builder(str(folder), source.config), where, MIRROR, CONVERTED
+    )
     files = [Path(name) for name in _split(builder.config.data_files or {}, source, where)]
     for path in files:
         if books.form(path) not in books.FORMS:
@@ -85,29 +93,32 @@ def _split(data_files: dict[Any, Any], source: CorpusSource, where: str) -> list
     return [str(name) for name in by_name[source.split]]
 
 
-def _asked(call: Callable[[], T], where: str) -> T:
+def asked(call: Callable[[], T], where: str, mirror: str, files: str) -> T:
     """What the library answers; whatever it raises becomes one line that names the set.
 
-    The library and those below it (hub client, http) raise errors of many kinds with no common
-    base, and all mean the same to a person: the set cannot be had so.
+    The library and those below it (hub client, http, parquet) raise errors of many kinds with
+    no common base, and all mean the same to a person: the set cannot be had so. `mirror` says how
+    a copy is given, `files` what to take in place of a set that is code.
     """
     try:
         return call()
     except UserError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UserError(f"{where}: {reason}{_mend(reason)}") from None
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        texts = (" ".join(str(each).split()) or type(each).__name__ for each in (error, cause))
+        reasons = "; ".join(dict.fromkeys(text[:200] for text in texts))
+        raise UserError(f"{where}: {reasons}{_mend(reasons, mirror, files)}") from None
 
 
-def _mend(reason: str) -> str:
-    if "scripts are no longer supported" in reason:
-        return (
-            " (the set is code, which is never run; take a repository of parquet files, or the"
-            " hub's own conversion: corpus.source.revision: refs/convert/parquet)"
-        )
+def _mend(reasons: str, mirror: str, files: str) -> str:
+    """How a failed load is mended, as far as it can be told."""
+    if "scripts are no longer supported" in reasons:
+        return f" (the hub has it as code only, which is never run: {files})"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
-        return " (HF_HUB_OFFLINE is set: unset it, or give corpus.source.mirror)"
-    if re.search(r"[Cc]onnect|resolve|retries|[Tt]imed? ?out|reach", reason):
-        return " (the hub cannot be reached: check the network, or give corpus.source.mirror)"
+        return f" (HF_HUB_OFFLINE is set and it is not in the cache: unset it, or {mirror})"
+    if re.search(r"[Cc]onnect|resolve|retries|[Tt]imed? ?out|reach", reasons):
+        return f" (the hub cannot be reached: check the network, or {mirror})"
     return ""

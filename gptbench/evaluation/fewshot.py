@@ -9,12 +9,13 @@ at the end of pre-training. With k = 0 the scores are the zero-shot ones.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gptbench.artifacts import MANIFEST, Run, file_digest, input_id, write_json
+from gptbench.artifacts import MANIFEST, Run, input_id, write_json
 from gptbench.data.fewshot import Questions
-from gptbench.data.tasks import files_of
+from gptbench.data.tasks import input_digests
 from gptbench.data.tokenizer import Tokenizer
 from gptbench.device import prepare
 from gptbench.errors import UserError
@@ -29,9 +30,17 @@ from gptbench.models.weights import build, check, load, read
 from gptbench.settings import FewShotJob
 
 
-def run(job: FewShotJob, pretrained: Path, data: Path, tokenizer: Path, out: Path) -> None:
+def run(
+    job: FewShotJob,
+    pretrained: Path,
+    data: Path,
+    tokenizer: Path,
+    out: Path,
+    roots: Mapping[str, Path] | None = None,
+) -> None:
     """The stage `fewshot`: score one pre-trained model for each number of examples.
 
+    `roots` are the folders, by name, of data sets that are not below `data`.
     Writes `metrics.json`, `predictions.parquet` and the manifest. Raises `UserError` for inputs
     that are missing or don't belong together, and for a model that is no language model.
     """
@@ -44,11 +53,8 @@ def run(job: FewShotJob, pretrained: Path, data: Path, tokenizer: Path, out: Pat
     (out / MANIFEST).unlink(missing_ok=True)
     start = time.perf_counter()
     bpe = Tokenizer.load(tokenizer)
-    digests = {
-        str(path.relative_to(data)): file_digest(path)
-        for task in job.tasks
-        for path in files_of(task, data)
-    }
+    tasks = [(task, (roots or {}).get(task.name, data)) for task in job.tasks]
+    digests = input_digests(tasks, data)
     inputs = {"pretrained": input_id(pretrained), "tokenizer": bpe.id, **digests}
     stage, device = Run("fewshot", job, inputs), prepare(1)
     weights = pretrained / "model.safetensors"
@@ -57,8 +63,8 @@ def run(job: FewShotJob, pretrained: Path, data: Path, tokenizer: Path, out: Pat
     load(weights, model)
     sequences = Sequences()
     asked = []
-    for task in job.tasks:
-        questions = Questions(job, task, data, bpe)
+    for task, root in tasks:
+        questions = Questions(job, task, root, bpe)
         for shots in job.shots:
             found, fitted = questions.encoded(task.scored[main_score(task)], shots)
             asked.append((str(shots), fitted, ZeroTask(task, found, sequences)))

@@ -35,6 +35,10 @@ def _f1(gold: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> float:
     return float(sk.f1_score(gold, prediction, pos_label=1, average="binary", zero_division=0))
 
 
+def _macro_f1(gold: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> float:
+    return float(sk.f1_score(gold, prediction, average="macro", zero_division=0))
+
+
 def _matthews(gold: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> float:
     return float(sk.matthews_corrcoef(gold, prediction))
 
@@ -50,6 +54,7 @@ def _spearman(gold: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> float:
 METRICS: dict[str, Callable[[npt.NDArray[Any], npt.NDArray[Any]], float]] = {
     "accuracy": _accuracy,
     "f1": _f1,
+    "macro_f1": _macro_f1,
     "matthews": _matthews,
     "pearson": _pearson,
     "spearman": _spearman,
@@ -59,9 +64,10 @@ METRICS: dict[str, Callable[[npt.NDArray[Any], npt.NDArray[Any]], float]] = {
 def score(metric: str, gold: Values, prediction: Values) -> float:
     """A score as a percentage.
 
-    `f1` is of class 1. A correlation with something constant is 0, never NaN. Raises ValueError
-    for an unknown metric, or lengths that differ or are 0, and `UserError` where a label, a
-    prediction or the score is not a finite number: a failed metric is a failed job.
+    `f1` is of class 1, `macro_f1` the mean over the classes that occur. A correlation with
+    something constant is 0, never NaN. Raises ValueError for an unknown metric, or lengths that
+    differ or are 0, and `UserError` where a label, a prediction or the score is not a finite
+    number: a failed metric is a failed job.
     """
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric}; there are {', '.join(METRICS)}")
@@ -83,9 +89,10 @@ def score(metric: str, gold: Values, prediction: Values) -> float:
 def chance(metric: str, classes: int, positives: float = 0.5) -> float:
     """What guessing evenly among `classes` scores, as a percentage.
 
-    F1 depends on the share of positives as well: precision is that share, recall one half.
+    F1 depends on the share of positives as well: precision is that share, recall one half. The
+    mean F1 (`macro_f1`) is given for classes of one size.
     """
-    if metric == "accuracy":
+    if metric in ("accuracy", "macro_f1"):
         return 100 / classes
     if metric == "f1":
         return 100 * 2 * positives * 0.5 / (positives + 0.5)

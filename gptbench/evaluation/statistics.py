@@ -149,7 +149,8 @@ def sample(
     Parameters
     ----------
     metric
-        `accuracy`, `f1`, `matthews`, `pearson` or `spearman` (resampled by its ranks).
+        `accuracy`, `f1`, `macro_f1`, `matthews`, `pearson` or `spearman` (resampled by its
+        ranks).
     gold, predictions
         [n] and [runs, n].
     keys
@@ -209,6 +210,10 @@ def constant_score(metric: str, gold: NDArray[np.generic]) -> float:
     if metric == "f1":
         share = float(np.mean(gold == 1))
         return 100 * 2 * share / (1 + share)
+    if metric == "macro_f1":
+        labels, counts = np.unique(gold, return_counts=True)
+        most = float(counts.max()) / len(gold)
+        return 100 * 2 * most / (1 + most) / len(labels)
     return 100 * float(np.unique(gold, return_counts=True)[1].max()) / len(gold)
 
 
@@ -250,6 +255,7 @@ def _prepare(
     scorers: dict[str, _Scorer] = {
         "accuracy": _accuracy,
         "f1": _f1,
+        "macro_f1": _macro_f1,
         "matthews": _matthews,
         "pearson": _pearson,
     }
@@ -280,6 +286,18 @@ def _f1(
     both = _product(weights, (predictions == 1) & (gold == 1))
     total = _product(weights, predictions == 1) + _product(weights, gold[None] == 1)
     return 100 * _ratio(2 * both, total)
+
+
+def _macro_f1(
+    weights: NDArray[np.float32], gold: NDArray[np.generic], predictions: NDArray[np.generic]
+) -> Floats:
+    """The mean over the classes that a resample's labels or predictions hold."""
+    total, present = np.zeros((1, 1)), np.zeros((1, 1))
+    for label in np.union1d(gold, predictions):
+        both = _product(weights, (predictions == label) & (gold == label))
+        seen = _product(weights, predictions == label) + _product(weights, gold[None] == label)
+        total, present = total + _ratio(2 * both, seen), present + (seen > 0)
+    return 100 * _ratio(total, present)
 
 
 def _matthews(

@@ -59,7 +59,7 @@ def study_inputs(study):
 
 def book_files():
     """The books by path: what the tokenizer and the corpus are made of."""
-    if plan.config.world is not None:
+    if plan.config.synthetic:
         counts = {
             "train": plan.config.world.books_train,
             "validation": plan.config.world.books_validation,
@@ -82,6 +82,18 @@ def books_below(folder):
 def task_files(task):
     """The files of one data set."""
     return [str(path) for path in plan.task_files(task)]
+
+
+def world_files():
+    """The files of the data sets that the embedded world writes."""
+    return sorted({path for t in plan.tasks if t not in plan.own for path in task_files(t)})
+
+
+def data_folders(tasks):
+    """The data's folder, and an option with the folders of those sets that are not in it."""
+    roots = {task: plan.task_root(task) for task in tasks}
+    found = [f"{task}={root}" for task, root in roots.items() if root != plan.data_root]
+    return [DATA, "--data-of", *found] if found else DATA
 
 
 def this_run(wildcards):

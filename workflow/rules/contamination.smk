@@ -16,8 +16,8 @@ if plan.pretrains:
         threads: plan.config.corpus.workers
         params:
             settings=lambda wildcards: plan.contamination_job().to_json(),
-            books=lambda wildcards, input: os.path.commonpath(input.books),
-            data=lambda wildcards: DATA,
+            books=lambda wildcards: BOOKS,
+            data=lambda wildcards: data_folders(plan.task_names()),
         shell:
             "gptbench --log {log:q} contamination --settings {params.settings:q}"
             " --books {params.books:q} --data {params.data:q} --out {output.found:q}"

@@ -16,7 +16,7 @@ rule corpus:
     threads: plan.config.corpus.workers
     params:
         settings=lambda wildcards: plan.corpus_job().to_json(),
-        books=BOOKS,
+        books=lambda wildcards: BOOKS,
         tokenizer=folder("tokenizer"),
         out=out,
     shell:

@@ -1,11 +1,11 @@
-# The embedded world, and the data sets as token ids.
+# The embedded world, data sets of the hub, and the data sets as token ids.
 
 if plan.config.synthetic:
 
     rule world:
         output:
             books=book_files(),
-            tasks=sorted({path for task in plan.tasks for path in task_files(task)}),
+            tasks=world_files(),
             summary=f"{DATA}/world.json",
         log:
             f"{ROOT}/logs/world.log",
@@ -19,7 +19,7 @@ if plan.config.synthetic:
 
     rule gates:
         input:
-            sorted({path for task in plan.tasks for path in task_files(task)}),
+            world_files(),
         output:
             f"{ROOT}/world-gates.json",
         log:
@@ -30,6 +30,27 @@ if plan.config.synthetic:
             data=lambda wildcards, input: os.path.commonpath(input),
         shell:
             "gptbench --log {log:q} gates --data {params.data:q} --out {output:q}"
+
+
+for task in [name for name in plan.tasks if plan.fetches(name)]:
+
+    rule:
+        name:
+            f"fetch_{task}"
+        output:
+            files=task_files(task),
+            manifest=f"{plan.fetched_root}/hub/{task}/manifest.json",
+        log:
+            f"{ROOT}/logs/fetch/{task}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            task=task,
+            settings=plan.fetch_job(task).to_json(),
+            out=str(plan.fetched_root),
+        shell:
+            "gptbench --log {log:q} data fetch {params.task} --settings {params.settings:q}"
+            " --out {params.out:q}"
 
 
 rule encode:
@@ -45,7 +66,7 @@ rule encode:
         "../../environment.yml"
     params:
         settings=lambda wildcards: plan.encode_job(wildcards.task).to_json(),
-        data=DATA,
+        data=lambda wildcards: str(plan.task_root(wildcards.task)),
         tokenizer=folder("tokenizer"),
         out=out,
     shell:

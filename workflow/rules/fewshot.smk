@@ -19,7 +19,7 @@ rule fewshot:
     params:
         settings=lambda wildcards: plan.fewshot_job(wildcards.model, int(wildcards.p)).to_json(),
         pretrained=folder("model"),
-        data=DATA,
+        data=lambda wildcards: data_folders(plan.fewshot_tasks(wildcards.model)),
         tokenizer=folder("tokenizer"),
         out=out,
     shell:

@@ -56,7 +56,7 @@ for study, _ in plan.on_request():
             "../../environment.yml"
         params:
             settings=lambda wildcards: plan.report_job().to_json(),
-            results=str(plan.root),
+            results=lambda wildcards: str(plan.root),
         shell:
             "gptbench --log {log:q} report --settings {params.settings:q}"
             " --results {params.results:q}"
