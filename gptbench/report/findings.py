@@ -196,14 +196,15 @@ def at_chance(results: Results, variant: str = FULL) -> list[AtChance]:
 
 
 def degenerate(results: Results) -> list[str]:
-    """Runs that answered (nearly) the same to everything, by their own flag."""
-    return [
-        f"{variant}/{task}/pre{key[0]}-seed{key[1]} ({score})"
-        for (variant, task), runs in results.runs.items()
-        for key, metrics in runs.items()
-        for score, flag in metrics.get("degenerate", {}).items()
-        if flag
-    ]
+    """Runs that answered (nearly) the same to everything, by their own flag, with the scores."""
+    found = []
+    for (variant, task), runs in results.runs.items():
+        for key, metrics in runs.items():
+            flagged = [score for score, flag in metrics.get("degenerate", {}).items() if flag]
+            if flagged:
+                name = f"{variant}/{task}/pre{key[0]}-seed{key[1]}"
+                found.append(f"{name} ({', '.join(flagged)})")
+    return found
 
 
 def zero_ends(results: Results) -> list[ZeroEnd]:
