@@ -59,15 +59,17 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     )
 
     def run(args: Arguments) -> None:
-        from gptbench.report import compare, terminal
+        from gptbench.report import compare
+        from gptbench.report.terminal import fold, to_text
         from gptbench.settings import load_tasks
 
         found = compare.compare(args.first, args.second, load_tasks(CONFIG / "tasks.yaml"))
         width, ansi = screen()
-        for line in compare.heading(found):
-            print("\n".join(terminal.fold(line, width, "   ")))
+        for letter, side in (("A", found.a), ("B", found.b)):
+            lines = [part for text in [side.name, *side.facts] for part in fold(text, width - 3)]
+            print("\n".join(f"{letter if i == 0 else ' '}  {text}" for i, text in enumerate(lines)))
         print()
-        sys.stdout.write(terminal.to_text(found.table, width, ansi))
+        sys.stdout.write(to_text(compare.table(found, halves=False), width, ansi))
         if args.out:
             compare.write(found, args.out)
             print(f"\n{args.out / 'compare.html'}\n{args.out / 'compare.csv'}")

@@ -9,7 +9,7 @@ and no verdict.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,17 @@ from gptbench.settings import TaskSpec
 from gptbench.systems import read_systems
 
 PAPER = "paper"
-NOT_COMPARABLE = "not like for like"
+UNLIKE = "unlike"
 NO_INTERVAL = "no interval"
+SHORT = {"accuracy": "acc", "f1": "F1", "matthews": "mc", "pearson": "pc", "spearman": "sc"}
+"""The paper's abbreviations of the metrics, and one more."""
+SPELT = {
+    "accuracy": "accuracy",
+    "f1": "the F1 score",
+    "matthews": "the Matthews correlation",
+    "pearson": "the Pearson correlation",
+    "spearman": "the Spearman correlation",
+}
 
 
 @dataclass(frozen=True)
@@ -90,16 +99,22 @@ class Difference:
     warnings: list[str]
     remarks: list[str]
 
+    @property
+    def half(self) -> float | None:
+        """The half-width of the difference's interval, of the wider side."""
+        if self.low is None or self.high is None:
+            return None
+        return max(self.high - self.difference, self.difference - self.low)
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both sides, their differences, and these as a table."""
+    """Both sides, their differences, and which of their scores the other side lacks."""
 
     a: Side
     b: Side
     rows: list[Difference]
-    table: Table
-    left_out: list[str] = field(default_factory=list)
+    left_out: list[str]
 
 
 def compare(first: str, second: str, tasks: Mapping[str, TaskSpec]) -> Comparison:
@@ -114,7 +129,7 @@ def compare(first: str, second: str, tasks: Mapping[str, TaskSpec]) -> Compariso
     pairs = [(x, y) for names in _variants(a, b) for x, y in _matched(a, b, *names)]
     if not pairs:
         raise UserError(
-            f"compare: no score that both have; {first} has {_has(a)}, {second} has {_has(b)}"
+            f"compare: no score that both have: {first} has {_has(a)}, {second} has {_has(b)}"
         )
     rows = _corrected([_difference(a, b, x, y) for x, y in pairs])
     used = {id(entry) for pair in pairs for entry in pair}
@@ -123,7 +138,7 @@ def compare(first: str, second: str, tasks: Mapping[str, TaskSpec]) -> Compariso
         for letter, side in (("A", a), ("B", b))
         if any(id(entry) not in used for entry in side.entries)
     ]
-    return Comparison(a, b, [row for row, _ in rows], _table(a, b, rows, left_out), left_out)
+    return Comparison(a, b, rows, left_out)
 
 
 def _has(side: Side, used: set[int] | None = None) -> str:
@@ -132,8 +147,8 @@ def _has(side: Side, used: set[int] | None = None) -> str:
     for entry in side.entries:
         if not used or id(entry) not in used:
             counts[entry.variant] = counts.get(entry.variant, 0) + 1
-    shown = [f"{variant} ({count} scores)" for variant, count in list(counts.items())[:4]]
-    return ", ".join(shown + ["..."] * (len(counts) > 4)) or "no score"
+    shown = [f"{variant} ({count})" for variant, count in list(counts.items())[:4]]
+    return "scores of " + ", ".join([*shown, *["and others"] * (len(counts) > 4)])
 
 
 # The sides. -----------------------------------------------------------------------------------
@@ -156,7 +171,7 @@ def _side(name: str, tasks: Mapping[str, TaskSpec]) -> Side:
 def _paper() -> Side:
     known = reference.load()
     entries: dict[tuple[str, str, str, str], Entry] = {}
-    titles = {}
+    titles: dict[str, str] = {}
     for table in known.tables.values():
         for row in table.rows:
             if row.source != "paper" or row.variant is None:
@@ -230,6 +245,7 @@ def _finished(folder: Path) -> Side:
         f"pre-training seeds {_list(config.pretrain_seeds)}, fine-tuning seeds"
         f" {_list(config.finetune_seeds)}; {', '.join(sorted(machines)) or 'machine unknown'}",
     ]
+    facts += [f"note: {text}" for text in config.notes]
     titles = {name: spec.title for name, spec in results.asked.variants.items()}
     return Side(str(folder), facts, entries, titles, results)
 
@@ -292,10 +308,12 @@ def _difference(a: Side, b: Side, x: Entry, y: Entry) -> tuple[Difference, Inter
             y = replace(y, whole=interval(_on(y.sample, both)))
             known = len(x.sample.keys) if x.sample else 0, len(y.sample.keys) if y.sample else 0
             if known != (len(both.keys), len(both.keys)):
-                remarks.append(f"on the {len(both.keys)} runs of the same seeds, of {known}")
+                remarks.append(
+                    f"on the {len(both.keys)} runs of the same seeds, of {known[0]} and {known[1]}"
+                )
     if change is None:
         change = independent(x.whole, y.whole)
-        if x.sample and y.sample:
+        if x.sample and y.sample and not warnings:
             remarks.append("unpaired: not the same examples, or no runs of the same seeds")
     for side, entry in ((a, x), (b, y)):
         if entry.whole.low is None:
@@ -350,10 +368,11 @@ def _warnings(a: Side, b: Side, x: Entry, y: Entry) -> list[str]:
     """Why two scores don't measure the same thing."""
     found = []
     if x.split != y.split:
-        found.append(f"A on {x.split}, B on {y.split}")
-    kinds = [_kind(side) for side in (a, b)]
-    if "synthetic" in kinds and kinds != ["synthetic", "synthetic"]:
-        other = "real data" if "real" in kinds else "scores on data that nobody states"
+        kinds = ["test" if "test" in each.split else "development" for each in (x, y)]
+        found.append(f"{kinds[0]} set (A) against {kinds[1]} set (B)")
+    data = [_kind(side) for side in (a, b)]
+    if "synthetic" in data and data != ["synthetic", "synthetic"]:
+        other = "real data" if "real" in data else "scores on data that nobody states"
         found.append(f"synthetic world against {other}")
         return found
     found += _other_data(a, b, x.task, x.split)
@@ -401,78 +420,75 @@ def _remarks(a: Side, b: Side, x: Entry) -> Iterator[str]:
         yield f"trained on {rows[0]:,} (A) and {rows[1]:,} (B) rows"
 
 
-def _corrected(
-    found: list[tuple[Difference, Interval | None]],
-) -> list[tuple[Difference, Interval | None]]:
+def _corrected(found: list[tuple[Difference, Interval | None]]) -> list[Difference]:
     """The rows with Holm's adjusted p over all that can have a verdict, and their verdicts."""
     tested = [change for row, change in found if change and row.p is not None]
     adjusted = iter(family(tested))
     rows = []
     for row, change in found:
         if row.warnings:
-            rows.append((replace(row, verdict=NOT_COMPARABLE), change))
+            rows.append(replace(row, verdict=UNLIKE))
         elif change is None:
-            rows.append((replace(row, verdict=NO_INTERVAL), change))
+            rows.append(replace(row, verdict=NO_INTERVAL))
         else:
             p_holm = next(adjusted) if row.p is not None else None
-            rows.append(
-                (replace(row, p_holm=p_holm, verdict=verdict(row.difference, p_holm)), change)
-            )
+            said = verdict(row.difference, p_holm)
+            rows.append(replace(row, p_holm=p_holm, verdict=said))
     return rows
 
 
 # The table, the page, the file. ---------------------------------------------------------------
 
 
-def heading(found: Comparison) -> Iterator[str]:
-    """What A and B are, a line each."""
-    for letter, side in (("A", found.a), ("B", found.b)):
-        yield f"{letter}  {side.name}"
-        yield from (f"   {fact}" for fact in side.facts)
-
-
-def _table(
-    a: Side, b: Side, rows: list[tuple[Difference, Interval | None]], left_out: list[str]
-) -> Table:
-    texts = [text for row, _ in rows for text in [*row.warnings, *row.remarks]]
+def table(found: Comparison, halves: bool = True) -> Table:
+    """The differences by variant; `halves` are the intervals of A and B beside their numbers."""
+    rows = found.rows
+    texts = [text for row in rows for text in [*row.warnings, *row.remarks]]
     numbers = {text: str(i + 1) for i, text in enumerate(dict.fromkeys(texts))}
     blocks: dict[str, list[Row]] = {}
-    for row, change in rows:
-        split = row.split if row.split == row.split_b else f"{row.split} / {row.split_b}"
+    for row in rows:
         warned = ["!" + numbers[text] for text in row.warnings]
         cells = [
-            Cell(plus_minus(row.a, row.a_half)),
-            Cell(plus_minus(row.b, row.b_half)),
-            Cell(plus_minus(row.difference, change.half if change else None, signed=True)),
-            Cell(p_text(row.p_holm)),
+            Cell(plus_minus(row.a, row.a_half if halves else None)),
+            Cell(plus_minus(row.b, row.b_half if halves else None)),
+            Cell(plus_minus(row.difference, row.half, signed=True)),
+            Cell(_p_text(row.p_holm)),
             Cell(row.verdict.partition(":")[0]),
             Cell(" ".join([*warned, *(numbers[text] for text in row.remarks)]) or DASH),
         ]
-        blocks.setdefault(row.variant, []).append(Row(f"{row.task} {split}", row.metric, "", cells))
+        split = "both" if "+" in row.split else row.split
+        label = f"{row.task} {split} {SHORT.get(row.metric, row.metric)}"
+        blocks.setdefault(row.variant, []).append(Row(label, "", "", cells))
+    signs = [f"{SHORT[name]} is {text}" for name, text in SPELT.items() if _has_metric(rows, name)]
     notes = [f"{'!' if _warns(rows, text) else ''}{n}: {text}." for text, n in numbers.items()]
+    if any(row.warnings for row in rows):
+        notes.append(f"{UNLIKE}, and ! at a note: not like for like, so no verdict is given.")
     notes += [
-        "! marks what is not like for like: no verdict is given there.",
         "± is half the 95 % interval; p is Holm-adjusted over the table; higher or lower is A"
         " against B at the 5 % level; no verdict: too few seeds to say more than what holds for"
         " these runs.",
-        *(f"{text[0].upper()}{text[1:]}." for text in left_out),
+        f"{', '.join(signs)}, times 100.",
+        *(f"{text[0].upper()}{text[1:]}." for text in found.left_out),
     ]
     return Table(
-        "compare",
-        f"A ({a.name}) minus B ({b.name})",
-        ["task, split", "metric", ""],
+        "A - B",
+        f"{found.a.name} minus {found.b.name}",
+        ["task, split, metric", "", ""],
         ["A", "B", "A - B", "p (Holm)", "verdict", "notes"],
         [Block(name, lines) for name, lines in blocks.items()],
         notes,
     )
 
 
-def _warns(rows: list[tuple[Difference, Interval | None]], text: str) -> bool:
-    return any(text in row.warnings for row, _ in rows)
+def _warns(rows: list[Difference], text: str) -> bool:
+    return any(text in row.warnings for row in rows)
 
 
-def p_text(p: float | None) -> str:
-    """A p-value as the tables print it."""
+def _has_metric(rows: list[Difference], name: str) -> bool:
+    return any(row.metric == name for row in rows)
+
+
+def _p_text(p: float | None) -> str:
     return DASH if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -500,7 +516,7 @@ def to_html(found: Comparison) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("compare.html.j2").render(found=found, table=found.table)
+    return environment.get_template("compare.html.j2").render(found=found, table=table(found))
 
 
 def write(found: Comparison, folder: Path) -> None:
