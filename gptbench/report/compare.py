@@ -377,8 +377,9 @@ def _warnings(a: Side, b: Side, x: Entry, y: Entry) -> list[str]:
         return found
     found += _other_data(a, b, x.task, x.split)
     for letter, side, entry in (("A", a, x), ("B", b, y)):
-        if side.systems and (other := (y if entry is x else x).n) and entry.n not in (None, other):
-            found.append(f"{letter} states {entry.n:,} rows, the other has {other:,}")
+        rows = (y if entry is x else x).n
+        if side.systems and entry.n is not None and rows not in (None, entry.n):
+            found.append(f"{letter} states {entry.n:,} rows, the other has {rows:,}")
     return found
 
 
