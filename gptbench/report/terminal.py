@@ -36,9 +36,9 @@ def to_text(table: Table, width: int = WIDTH, ansi: bool = False) -> str:
 
 
 def _label(table: Table, row: Row) -> str:
-    """What names a row: all of its head but the source, which the blocks show."""
-    head = [row.label, row.reference, "" if table.head[2] == "source" else row.source]
-    return ", ".join(one_line(text) for text in head if text)
+    """What names a row: its head without citations and sources, which would fold every line."""
+    texts = zip(table.head, (row.label, row.reference, row.source), strict=True)
+    return ", ".join(one_line(t) for name, t in texts if t and name not in ("reference", "source"))
 
 
 def _groups(table: Table, room: int) -> Iterator[list[tuple[int, int]]]:
