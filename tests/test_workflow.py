@@ -92,7 +92,7 @@ def edited(finished_project: Project, tmp_path: Path) -> Project:
     """A copy of the finished project, times kept, to edit."""
     project = object.__new__(Project)
     project.folder = tmp_path / "copy"
-    project.config = dict(finished_project.config)
+    project.config, project.files = dict(finished_project.config), list(finished_project.files)
     shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
     return project
 
