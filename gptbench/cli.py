@@ -39,6 +39,8 @@ STAGES = {
     "score": ("byhand", "log-probability and rank of each token of a text"),
     "submit": ("submit", "files for GLUE, Story Cloze and RACE, and their check"),
     "report": ("stages", "tables, figures and the page"),
+    "table": ("tables", "print a table of a finished report: text, Markdown, CSV or LaTeX"),
+    "compare": ("tables", "compare two results folders, a CSV of scores, or the paper"),
     "track": ("track", "MLflow: sync, ui"),
     "doctor": ("doctor", "check the environment and the data, and say what a scale will take"),
     "plan": ("plan", "what a run will do, what it will reuse, and how long it should take"),

@@ -42,6 +42,7 @@ from gptbench.settings import (
     nearest,
     parse,
 )
+from gptbench.systems import read_systems
 
 PROBE_SEED = 20180611
 RULES = frozenset(
@@ -310,6 +311,8 @@ class Plan:
     def check_data(self) -> None:
         """Raise `UserError` for the first file of real data or of imports that is missing."""
         self._check_folder()
+        for name in self.config.systems:
+            read_systems(Path(name), self.tasks)
         for name, folder in self.corpora().items():
             self._books_in(folder, f"corpora.{name}")
         for path in self.tokenizer_files():

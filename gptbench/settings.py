@@ -450,10 +450,11 @@ class Config(Settings):
 
     `corpora` are folders of books beside the scale's own, each with `train` and `validation`;
     `experiments` adds variants and studies to those of `experiments.yaml`. The studies `on_request`
-    run where they are asked for by name only.
+    run where they are asked for by name only. `systems` are CSV files of other systems' scores,
+    relative to where the workflow runs; the report shows them.
     """
 
-    later = frozenset({"corpora", "experiments", "mirror", "on_request", "tasks_file"})
+    later = frozenset({"corpora", "experiments", "mirror", "on_request", "systems", "tasks_file"})
 
     scale: Scale
     title: str
@@ -478,6 +479,7 @@ class Config(Settings):
     corpora: dict[Scale, str] = {}
     experiments: Experiments = Experiments()
     on_request: list[str] = []
+    systems: list[str] = []
 
     @model_validator(mode="before")
     @classmethod

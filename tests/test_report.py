@@ -60,7 +60,7 @@ def test_every_file_is_there(synthetic: Path) -> None:
              for p in (synthetic / "report").rglob("*") if p.is_file()}  # fmt: skip
     assert names == {
         "index.html", "scores.csv", "statistics.csv", "differences.csv", "claims.csv",
-        "manifest.json",
+        "manifest.json", "tables.json",
         *(f"tables/averages.{e}" for e in ("csv", "md", "tex")),
         *(f"tables/table{n}.{e}" for n in range(1, 6) for e in ("csv", "md", "tex")),
         *(f"figures/figure2_{s}.{e}" for s in ("left", "right") for e in ("svg", "png", "csv")),

@@ -92,7 +92,7 @@ def edited(finished_project: Project, tmp_path: Path) -> Project:
     """A copy of the finished project, times kept, to edit."""
     project = object.__new__(Project)
     project.folder = tmp_path / "copy"
-    project.config = dict(finished_project.config)
+    project.config, project.files = dict(finished_project.config), list(finished_project.files)
     shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
     return project
 
@@ -120,6 +120,23 @@ def test_a_caption_runs_the_report_alone(edited: Project) -> None:
         entry["title"] = "Another name"
         path.write_text(yaml.safe_dump(data))
     assert edited.planned() == {"all": 1, "report": 1, "total": 2}
+
+
+def test_another_systems_scores_run_the_report_alone(edited: Project) -> None:
+    path = edited.folder / "mine.csv"
+    path.write_text("system,task,metric,split,value\nMine,rte,accuracy,test,71.0\n")
+    edited.config["systems"] = ["mine.csv"]
+    edited.save()
+    assert edited.planned() == {"all": 1, "report": 1, "total": 2}
+    edited.run()
+    assert [row["value"] for row in scores(edited) if row["source"] == "user"] == ["71", "71"]
+    assert edited.planned() == {}
+    path.write_text(path.read_text().replace("71.0", "72.0"))
+    assert edited.planned() == {"all": 1, "report": 1, "total": 2}
+    path.write_text(path.read_text().replace("accuracy", "acuracy"))
+    done = edited.run("--dry-run", check=False)
+    assert done.returncode
+    assert "mine.csv, row 2: column `metric`: rte has no metric 'acuracy'" in done.stderr
 
 
 def test_two_folders_give_the_same_numbers(finished_project: Project, tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ FEWEST_DF = 2
 """Degrees of freedom of the seeds below which an interval is given the seeds that were run."""
 GIVEN_SEEDS = "given the seeds"
 """What an interval is conditional on where too few seeds ran for a verdict."""
+GIVEN_SYSTEM = "given the other system"
+"""The same for a system of which there is one number: a verdict is on that system alone."""
 POWER = 0.8
 LEVEL = 0.05
 _CHUNK = 4_000_000
@@ -362,6 +364,37 @@ def combine(
             np.zeros((1, len(keys))),
         )
     return Sample(tuple(keys), values, resampled, min(s.n for s in samples), limits)
+
+
+def independent(first: Interval, second: Interval) -> Interval | None:
+    """first - second of two scores that share no runs or examples; None if one has no interval."""
+    if first.low is None or second.low is None:
+        return None
+    value, parts = first.value - second.value, (*first.parts, *second.parts)
+    reach = _reach(parts, LEVEL)
+    given = [each.given for each in (first, second) if each.given]
+    return Interval(
+        value,
+        value - reach,
+        value + reach,
+        float(np.sqrt(sum(variance for variance, _ in parts))),
+        _satterthwaite(parts),
+        None,
+        min(first.runs, second.runs),
+        GIVEN_SEEDS if GIVEN_SEEDS in given else "; ".join(dict.fromkeys(given)),
+        parts,
+    )
+
+
+def accuracy_of(value: float, n: int) -> Interval:
+    """The interval of one system's accuracy (a percentage) of which only the n rows are known."""
+    variance = value * (100 - value) / (n - 1)
+    if variance == 0:  # as in `_example_variance`
+        variance = 100**2 * 2 * (n + 2) / (n + 4) ** 3
+    parts = ((variance, n - 1.0),)
+    reach = _reach(parts, LEVEL)
+    low, high = max(value - reach, 0.0), min(value + reach, 100.0)
+    return Interval(value, low, high, variance**0.5, n - 1.0, None, 1, GIVEN_SYSTEM, parts)
 
 
 # The interval. --------------------------------------------------------------------------------

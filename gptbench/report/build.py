@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gptbench.artifacts import Run, unwritable
+from gptbench.artifacts import Run, file_digest, unwritable
 from gptbench.errors import UserError
 from gptbench.report import (
     claims,
     figures,
+    finished,
     formats,
     page,
     reference,
@@ -24,6 +25,7 @@ from gptbench.settings import ReportJob
 
 PARTS = (
     "tables",
+    "tables.json",
     "figures",
     "scores.csv",
     "statistics.csv",
@@ -50,6 +52,7 @@ def run(job: ReportJob, results: Path) -> None:
     inputs = {
         folder: str(manifest.get("run_id", "")) for folder, manifest in found.manifests.items()
     }
+    inputs |= {name: file_digest(Path(name)) for name in job.config.systems}
     stage = Run("report", job, inputs)
     try:
         with TemporaryDirectory(prefix=".report.", dir=results) as name:
@@ -72,7 +75,9 @@ def _write(found: Results, known: reference.Reference, folder: Path) -> None:
         uncertainty.differences_csv(stated.differences), "utf-8"
     )
     (folder / "tables").mkdir()
-    for table in [*made, *added, stated.averages]:
+    every = [*made, *added, stated.averages]
+    (folder / finished.TABLES).write_text(finished.tables_json(every), "utf-8")
+    for table in every:
         for ending, write in formats.FORMATS.items():
             path = folder / "tables" / f"{table.name}.{ending}"
             path.write_text(write(table), "utf-8")

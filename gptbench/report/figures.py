@@ -6,8 +6,6 @@ matplotlib is imported only where something is drawn.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields, replace
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gptbench.evaluation.statistics import Sample, interval
+from gptbench.report import csvfile
 from gptbench.report.reference import Reference
 from gptbench.report.results import TRAIN, Results, figure_score
 from gptbench.report.scores import layers, left_cells
@@ -109,15 +108,14 @@ def _normalised(raw: Point, chance: float, one: float) -> Point:
 
 def to_csv(points: Sequence[Point]) -> str:
     """The points with fixed number formatting."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([item.name for item in fields(Point)])
-    for point in points:
-        writer.writerow(
-            "" if value is None else f"{value:.4f}" if isinstance(value, float) else value
+    rows = (
+        [
+            "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
             for value in astuple(point)
-        )
-    return out.getvalue()
+        ]
+        for point in points
+    )
+    return csvfile.to_text([item.name for item in fields(Point)], rows)
 
 
 def write(results: Results, reference: Reference, folder: Path) -> dict[str, list[Point]]:

@@ -6,6 +6,7 @@ as missing, never guessed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gptbench.artifacts import MANIFEST, read_json
+from gptbench.artifacts import MANIFEST, digest, read_json
 from gptbench.errors import UserError
 from gptbench.evaluation import statistics
 from gptbench.evaluation.statistics import Key, Sample
 from gptbench.plan import Plan
 from gptbench.report.reference import Reference
 from gptbench.settings import ReportJob, Study, TaskSpec, Variant
+from gptbench.systems import SystemScore, read_systems
 
 TRAIN = "train"
 Array = NDArray[Any]
@@ -220,6 +222,15 @@ class Results:
             if path.parent != self.root / "report"
         }
 
+    @cached_property
+    def systems(self) -> list[SystemScore]:
+        """The scores of other systems that the config names, in the order of its files."""
+        return [
+            score
+            for name in self.job.config.systems
+            for score in read_systems(Path(name), self.job.tasks)
+        ]
+
     # Fine-tuned scores. -------------------------------------------------------------------------
 
     def sample(self, variant: str, task: str, score: str, metric: str) -> Sample | None:
@@ -306,6 +317,17 @@ class Results:
             read = {k: _rows(read_predictions(p), splits) for k, p in paths.items() if p.is_file()}
             self._predictions[name] = _aligned(read, paths)
         return self._predictions[name]
+
+    def examples(self, variant: str, task: str, score: str) -> str:
+        """A digest of the rows that a cell's runs are scored on; empty without predictions."""
+        splits = [s for part in score.split("+") for s in scored_splits(self.job.tasks[task], part)]
+        for key in self.runs.get((variant, task), {}):
+            path = self.folder(variant, task, key) / "predictions.parquet"
+            if path.is_file():
+                rows = _rows(read_predictions(path), splits)
+                columns = (rows[name].tolist() for name in ("split", "index", "gold"))
+                return digest(json.dumps(list(columns)))
+        return ""
 
     # Zero-shot scores. --------------------------------------------------------------------------
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 
 from gptbench.evaluation.statistics import Sample, interval, mean
+from gptbench.report import csvfile
 from gptbench.report.reference import Column, Reference
 from gptbench.report.results import (
     TRAIN,
@@ -50,6 +49,7 @@ def collect(results: Results, reference: Reference) -> list[Score]:
     rows: list[Score] = []
     for name in reference.tables:
         rows += _reference_rows(name, reference)
+        rows += _system_rows(name, results, reference)
         rows += _table_rows(name, results, reference)
     rows += _figure_left(results)
     rows += _figure_right(results)
@@ -60,11 +60,7 @@ def collect(results: Results, reference: Reference) -> list[Score]:
 
 def to_csv(rows: Sequence[Score]) -> str:
     """The rows as CSV with fixed number formatting: equal inputs give equal bytes."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([number_text(value) for value in astuple(row)] for row in rows)
-    return out.getvalue()
+    return csvfile.to_text(COLUMNS, ([number_text(value) for value in astuple(r)] for r in rows))
 
 
 def number_text(value: object) -> str:
@@ -167,6 +163,21 @@ def _reference_rows(name: str, reference: Reference) -> Iterator[Score]:
                     column.split,
                     value=row.values[column.key],
                 )
+
+
+def _system_rows(name: str, results: Results, reference: Reference) -> Iterator[Score]:
+    """Other systems' scores from the config's files, in every metric that ours have there."""
+    wanted = {
+        (column.task, metric)
+        for column in reference.tables[name].columns
+        for metric in _metrics(name, column, results.job.tasks)
+    }
+    for row in results.systems:
+        if (row.task, row.metric) in wanted:
+            yield Score(
+                name, row.system, "user", "", "", row.task, row.metric, row.split,
+                value=row.value, n=row.n,
+            )  # fmt: skip
 
 
 def _table_rows(name: str, results: Results, reference: Reference) -> Iterator[Score]:

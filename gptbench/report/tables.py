@@ -7,19 +7,27 @@ heading that says so, without a difference to the paper and outside its ranking.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gptbench.evaluation.statistics import FEWEST_DF, interval
 from gptbench.report.reference import Column, Reference
 from gptbench.report.results import Results, in_order
 from gptbench.report.scores import column_sample, degenerate_runs, our_score, table_variants
+from gptbench.systems import SystemScore
 
 DASH = "-"
 BEST, SECOND = "best", "second"
 DEGENERATE_NOTE = (
     "†k: k of the runs behind the number are degenerate (a constant answer, or no better than the "
     "majority or chance). They are part of the mean; statistics.csv has the mean without them."
+)
+
+
+USER_NOTE = (
+    "Rows of the source user are from the files that the config names under systems, as their "
+    "author states them. A number on another split than the paper's (dev) or on other than the "
+    "published rows (n) says so and is not ranked."
 )
 
 
@@ -118,23 +126,78 @@ def score_table(name: str, results: Results, reference: Reference) -> Table:
         )
         for row in table.rows
     ]
+    users = _system_rows(name, results, reference)
     ours = _our_rows(name, results, reference)
     why = reservation(results, tasks)
+    others = len(paper) + len(users)
     if why or not ours:
-        blocks = [Block("", _ranked(paper)), *([Block(why, ours)] if ours else [])]
+        rows = _ranked(paper + users)
+        own = [Block(why, ours)] if ours else []
     else:
         joint = [same_split(column, results) for column in table.columns]
-        rows = _ranked(paper + ours, joint, len(paper))
-        rest = rows[len(paper) :] + _differences(name, results, reference)
-        blocks = [Block("", rows[: len(paper)]), Block("gptbench", rest)]
+        rows = _ranked(paper + users + ours, joint, others)
+        own = [Block("gptbench", rows[others:] + _differences(name, results, reference))]
+    blocks = [Block("", rows[: len(paper)])]
+    if users:
+        blocks.append(Block("reported by the user", rows[len(paper) : others]))
+    blocks += own
     return Table(
         name,
         table.title,
         ["method", "reference", "source"],
         [column.title for column in table.columns],
         blocks,
-        [*table.notes, *_notes(name, results, reference, bool(ours))],
+        [
+            *table.notes,
+            *([USER_NOTE] if users else []),
+            *_notes(name, results, reference, bool(ours)),
+        ],
     )
+
+
+def _system_rows(name: str, results: Results, reference: Reference) -> list[Row]:
+    """The systems of the config's files that have a score in a table's columns."""
+    systems: dict[str, list[SystemScore]] = {}
+    for score in results.systems:
+        systems.setdefault(score.system, []).append(score)
+    rows = []
+    for system, scores in systems.items():
+        cells = [_system_cell(scores, column, results) for column in reference.tables[name].columns]
+        if any(cell.text != DASH for cell in cells):
+            cited = ", ".join(dict.fromkeys(s.reference for s in scores if s.reference))
+            rows.append(Row(system, cited, "user", cells))
+    return rows
+
+
+def _system_cell(scores: Sequence[SystemScore], column: Column, results: Results) -> Cell:
+    """A system's number; ranked (it has a `value`) on the paper's split and all of its rows."""
+    if column.task not in results.job.tasks:
+        return Cell(DASH)
+    known = {s.split: s for s in scores if (s.task, s.metric) == (column.task, column.metric)}
+    ours = (our_score(column, results.job.tasks) or "").split("+")
+    papers = [part.replace("dev", column.split.split("_")[0], 1) for part in ours]
+    for splits in ([column.split], papers, ours):
+        if all(split in known for split in splits):
+            break
+    else:
+        return Cell(DASH)
+    found = [known[split] for split in splits]
+    value = sum(score.value for score in found) / len(found)
+    whole = results.job.tasks[column.task].official
+    doubts = [] if splits != ours or ours == papers else [splits[0].split("_")[0]]
+    doubts += [
+        f"n {score.n}"
+        for score in found
+        if score.n is not None and score.n != _published(whole, score.split, score.n)
+    ]
+    text = f"{value:.1f}"
+    return Cell(f"{text} ({', '.join(doubts)})") if doubts else Cell(text, value)
+
+
+def _published(whole: Mapping[str, int], split: str, otherwise: int) -> int:
+    """The rows of a published split, of its parts where it has parts."""
+    parts = [n for name, n in whole.items() if name.startswith(f"{split}_")]
+    return whole.get(split, sum(parts) or otherwise)
 
 
 def _paper_cell(value: float | None) -> Cell:

@@ -7,8 +7,6 @@ docs/statistics.md explains the columns.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
@@ -26,6 +24,7 @@ from gptbench.evaluation.statistics import (
     mean,
     multibootstrap,
 )
+from gptbench.report import csvfile
 from gptbench.report.reference import Column, GlueAverage, Reference
 from gptbench.report.results import (
     TRAIN,
@@ -408,11 +407,8 @@ def differences_csv(rows: Sequence[DifferenceRow]) -> str:
 
 
 def _csv(columns: Sequence[str], rows: Sequence[CellRow | DifferenceRow]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_text(name, getattr(row, name)) for name in columns] for row in rows)
-    return out.getvalue()
+    texts = ([_text(name, getattr(row, name)) for name in columns] for row in rows)
+    return csvfile.to_text(columns, texts)
 
 
 def _text(name: str, value: object) -> str:

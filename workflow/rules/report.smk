@@ -10,6 +10,7 @@ rule report:
         pretrain=[f"{ROOT}/pretrain/{m}/seed{p}/metrics.json" for m, p in plan.pretrained()],
         contamination=[f"{ROOT}/contamination.json"] if plan.pretrains else [],
         gates=[f"{ROOT}/world-gates.json"] if plan.config.synthetic else [],
+        systems=list(plan.config.systems),
     output:
         page=f"{ROOT}/report/index.html",
         scores=f"{ROOT}/report/scores.csv",
@@ -17,6 +18,7 @@ rule report:
         differences=f"{ROOT}/report/differences.csv",
         averages=[f"{ROOT}/report/tables/averages.{e}" for e in ("csv", "md", "tex")],
         claims=f"{ROOT}/report/claims.csv",
+        table_data=f"{ROOT}/report/tables.json",
         tables=[
             f"{ROOT}/report/tables/table{n}.{e}" for n in range(1, 6) for e in ("csv", "md", "tex")
         ],
