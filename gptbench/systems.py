@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def splits(task: TaskSpec) -> Iterator[str]:
     yield from (name for name in dict.fromkeys([*own, *tests, "test"]) if name != task.train)
 
 
-def _one_of(where: str, column: str, name: str, task: str, names: list[str]) -> None:
+def _one_of(where: str, column: str, name: str, task: str, names: Sequence[str]) -> None:
     if name not in names:
         raise UserError(
             f"{where}: column `{column}`: {task} has no {column} {name!r:.60};"
