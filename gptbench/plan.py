@@ -448,7 +448,7 @@ class Plan:
         plain: dict[str, Any] = {"home": "", "official": {}, "paper_split": ""}
         tasks = [
             self.tasks[name].model_copy(update={**plain, "title": name})
-            for name in self.task_names()
+            for name in sorted(self.task_names())
         ]
         corpus = self.config.corpus
         return ContaminationJob(tasks=tasks, workers=corpus.workers, corpus=corpus.reading())
