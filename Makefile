@@ -1,4 +1,5 @@
-# make reproduce [SCALE=quick] [DATA=folder] [SOURCE=hub] · make test · make ui · make lint · make bench [DATA=folder]
+# make reproduce [SCALE=quick] [DATA=folder] [SOURCE=hub] · make test · make ui · make lint · make docs
+# · make bench [DATA=folder]
 
 SCALE ?= quick
 PYTHON ?= python3
@@ -14,7 +15,7 @@ ENV := $(BIN)/.gptbench-installed
 CONFIGFILE := config/$(if $(filter quick,$(SCALE)),config,$(SCALE)).yaml
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: reproduce test ui lint bench clean environment
+.PHONY: reproduce test ui lint docs bench clean environment
 
 reproduce: $(ENV)
 	@snakemake --cores all --configfile $(CONFIGFILE) $(if $(DATA)$(SOURCE),--config) $(if $(DATA),data_root="$(abspath $(DATA))") $(if $(SOURCE),source=$(SOURCE))
@@ -27,6 +28,9 @@ ui: $(ENV)
 
 lint: $(ENV)
 	@ruff check . && ruff format --check . && mypy && snakefmt --check Snakefile workflow && snakemake --lint
+
+docs: $(ENV)
+	@mkdocs build --strict
 
 bench: $(ENV)
 	@python benchmarks/run.py

@@ -1,0 +1,51 @@
+"""The documentation's site: every link leads somewhere, and nothing is asked of another host."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gptbench.cli import STAGES
+from gptbench.settings import Config
+from tests.conftest import PROJECT
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built with every warning an error."""
+    out = tmp_path_factory.mktemp("site")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_no_page_asks_another_host(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 15
+    for page in pages:
+        loaded = re.findall(r'<(?:script|img|iframe)[^>]*\bsrc="([^"]+)"', page.read_text("utf-8"))
+        loaded += re.findall(
+            r'<link[^>]*rel="stylesheet"[^>]*href="([^"]+)"', page.read_text("utf-8")
+        )
+        assert loaded
+        assert not [url for url in loaded if re.match(r"(https?:)?//", url)], page
+
+
+def test_the_reference_has_every_command_and_key(site: Path) -> None:
+    commands = (site / "commands.html").read_text("utf-8")
+    for name in STAGES:
+        assert f"gptbench {name}" in commands
+    settings = (site / "settings.html").read_text("utf-8")
+    for key in Config.model_fields:
+        assert f"<code>{key}</code>" in settings
+
+
+def test_every_page_of_the_docs_is_in_the_navigation() -> None:
+    text = (PROJECT / "mkdocs.yml").read_text("utf-8")
+    for page in (PROJECT / "docs").glob("*.md"):
+        assert page.name in text, f"{page.name} is not in mkdocs.yml"
