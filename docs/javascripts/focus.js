@@ -1,0 +1,6 @@
+// What scrolls sideways can be reached and scrolled by keyboard.
+document$.subscribe(() => {
+  for (const box of document.querySelectorAll(".md-typeset__scrollwrap, .md-typeset pre > code")) {
+    box.tabIndex = 0;
+  }
+});
