@@ -6,8 +6,6 @@ with an interval; `judge` turns them into a verdict. docs/claims.md says how.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 
 from gptbench.errors import UserError
 from gptbench.evaluation.statistics import GIVEN_SEEDS, LEVEL, POWER, holm
+from gptbench.report import csvfile
 from gptbench.report.claim_rules import (
     RULES,
     AboveReported,
@@ -401,13 +400,12 @@ def _number_text(number: PaperNumber, view: View, claim: str) -> str:
 
 def to_csv(findings: Sequence[Finding]) -> str:
     """`claims.csv`: id, claim, section, verdict, evidence."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["id", "claim", "section", "verdict", "evidence"])
-    for row in findings:
-        claim = row.claim
-        writer.writerow([claim.id, claim.claim, claim.section, row.verdict, row.evidence])
-    return out.getvalue()
+    head = ["id", "claim", "section", "verdict", "evidence"]
+    rows = (
+        [row.claim.id, row.claim.claim, row.claim.section, row.verdict, row.evidence]
+        for row in findings
+    )
+    return csvfile.to_text(head, rows)
 
 
 def counts(findings: Sequence[Finding]) -> list[tuple[str, str, int]]:

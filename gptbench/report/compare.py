@@ -226,7 +226,7 @@ def _finished(folder: Path) -> Side:
     results = read_results(folder)
     config = results.job.config
     entries = []
-    for variant, task in results.asked.cells:
+    for variant, task in results.runs:
         spec = results.job.tasks[task]
         for score in dict.fromkeys([*spec.scored, main_score(spec)]):
             for metric in spec.metrics:
