@@ -49,3 +49,23 @@ def test_every_page_of_the_docs_is_in_the_navigation() -> None:
     text = (PROJECT / "mkdocs.yml").read_text("utf-8")
     for page in (PROJECT / "docs").glob("*.md"):
         assert page.name in text, f"{page.name} is not in mkdocs.yml"
+
+
+def shape(text: str) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Heading levels, commands without their comments, link targets and numbers with a sign."""
+    code = re.findall(r"```\n(.*?)```", text, re.S)
+    lines = [line.partition(" #")[0].strip() for block in code for line in block.splitlines()]
+    links = sorted(set(re.findall(r"\]\(([^)]+)\)", text)) - {"README.md", "README.ko.md"})
+    return (
+        re.findall(r"^#+", text, re.M),
+        lines,
+        links,
+        sorted(re.findall(r"[\d.]+ ± [\d.]+", text)),
+    )
+
+
+def test_the_korean_readme_keeps_step_with_the_english() -> None:
+    english, korean = (
+        shape((PROJECT / name).read_text("utf-8")) for name in ("README.md", "README.ko.md")
+    )
+    assert korean == english
