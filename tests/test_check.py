@@ -16,7 +16,7 @@ from gptbench import cli
 from gptbench.data import check
 from gptbench.data import tokenizer as bpe
 from gptbench.data.inputs import fine_tuning_inputs
-from gptbench.data.repeats import normalised, repeats
+from gptbench.data.repeats import encoding_faults, normalised, repeats
 from gptbench.data.tasks import Example, Parsed
 from gptbench.data.tokenizer import Tokenizer
 from gptbench.settings import TokenizerSettings, load_tasks
@@ -249,7 +249,7 @@ def test_an_unasked_question_is_no_empty_text() -> None:
     ],
 )
 def test_encoding_faults(text: str, kinds: set[str]) -> None:
-    assert check.encoding_faults(text) == kinds
+    assert encoding_faults(text) == kinds
 
 
 # The real data. ------------------------------------------------------------------------------

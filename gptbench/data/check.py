@@ -8,7 +8,6 @@ that can't be read, a row that breaks its format. What differs from the publishe
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -20,7 +19,7 @@ from gptbench.data import text as standard
 from gptbench.data.books import in_order
 from gptbench.data.inputs import fine_tuning_inputs, label_counts
 from gptbench.data.published import published_shares
-from gptbench.data.repeats import repeats
+from gptbench.data.repeats import encoding_faults, repeats
 from gptbench.data.tasks import Example, Parsed, files_of, load_split
 from gptbench.data.tokenizer import Tokenizer
 from gptbench.errors import UserError
@@ -32,8 +31,6 @@ FAR = 0.02
 
 LONG = 20_000
 """Characters: a longer text is a warning, since quotation marks can make many rows one."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,7 @@ def check_task(
             unlabelled=part.unlabelled,
             skipped=part.skipped,
             labels=label_counts(task, part.examples),
-            **again[split],
+            **{key: n for key, n in again[split].items() if key != "broken"},
             replaced=sum("replaced" in found for found in wrong),
             mojibake=sum("mojibake" in found for found in wrong),
             control=sum("control" in found for found in wrong),
@@ -163,25 +160,6 @@ def check_task(
     warnings = [w for split, found in splits.items() for w in _warnings(task, split, found)]
     warnings += [w for split, part in parsed.items() for w in _long_texts(task, split, part)]
     return TaskCheck(*head, splits=splits, faults=faults, warnings=warnings)
-
-
-def encoding_faults(text: str) -> frozenset[str]:
-    """`replaced`, `mojibake`, `control`: what is wrong with a text's characters.
-
-    >>> sorted(encoding_faults("It’s fine.")), sorted(encoding_faults("Itâ€™s not."))
-    ([], ['mojibake'])
-    """
-    found = set()
-    if _CONTROL.search(text):
-        found.add("control")
-    if not text.isascii():
-        import ftfy
-
-        if "\ufffd" in text:
-            found.add("replaced")
-        if ftfy.fix_encoding(text) != text:
-            found.add("mojibake")
-    return frozenset(found)
 
 
 class _Lengths(Tokenizer):

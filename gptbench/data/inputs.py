@@ -335,7 +335,8 @@ def encode_task(
         encoded, cut = _encode_fine_tuning(job, examples, pool)
         if tuned:
             splits[split] = encoded
-        facts.add(split, part, examples, encoded, cut, again[split])
+        longest = max(len(pool(text)) for example in examples for text in example.texts)
+        facts.add(split, part, examples, encoded, cut, {**again[split], "longest": longest})
     zero: dict[str, Encoded] = {}
     for split in _zero_shot_splits(task) if job.zeroshot else []:
         name = f"{task.name}/{split}/zeroshot"
@@ -379,7 +380,10 @@ class _Facts:
         cut: float,
         again: Mapping[str, int],
     ) -> None:
-        """The facts of one split; `again` is what `repeats` found in all its rows."""
+        """The facts of one split; `again` is what `repeats` found in all its rows, and the longest.
+
+        `longest` is the number of tokens of the longest text of the used rows, before it is cut.
+        """
         self._splits[split] = {
             "digest": file_digest(self._root / split_source(self._task.files[split])[0]),
             "rows": len(examples),
@@ -408,7 +412,7 @@ class _Facts:
 RECORD = "encoded.json"
 """What the arrays beside it were made from. The workflow does not know it, and so leaves it where
 it removes the other files to make them again."""
-ENCODING = 1
+ENCODING = 2
 """Raised where the same rows, tokenizer and settings give other arrays than before."""
 
 

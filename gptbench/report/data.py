@@ -32,6 +32,8 @@ class SplitRows:
     empty: int | None
     duplicates: int | None
     overlap: int | None
+    broken: int | None
+    longest: int | None
     labels: list[tuple[str, float, float | None]]
     """Label, its share of the used rows, its published share."""
 
@@ -107,6 +109,8 @@ def _rows(results: Results, task: TaskSpec) -> Iterator[SplitRows]:
             empty=count("empty", split),
             duplicates=count("duplicates", split),
             overlap=None if split == task.train else count("overlap", split),
+            broken=count("broken", split),
+            longest=count("longest", split),
             labels=[(label, n / rows, known.get(label)) for label, n in labels.items() if rows],
         )
 
