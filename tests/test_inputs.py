@@ -495,7 +495,11 @@ def test_facts(folder: Path) -> None:
     assert facts["tokens"]["train"] == 22
     assert facts["mean_tokens"] == 5.5
     assert facts["truncated"] == {"train": 0.0, "dev": 0.0}
-    assert facts["duplicates"] == facts["empty"] == {"train": 0, "dev": 0}
+    assert facts["duplicates"] == facts["empty"] == facts["broken"] == {"train": 0, "dev": 0}
+    bpe = Tokenizer.load(folder / "tokenizer")
+    examples = load_examples(TASKS["mrpc"], "train", folder / "data")
+    lengths = [len(bpe.encode(text)) for example in examples for text in example.texts]
+    assert facts["longest"]["train"] == max(lengths)
     assert facts["overlap"] == {"train": 0, "dev": 2}  # the same file twice
     assert (facts["name"], facts["version"]) == ("mrpc", 1)
     assert len(facts["digest"]["train"]) == 64
