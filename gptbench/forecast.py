@@ -451,6 +451,7 @@ def memory_mb(plan: Plan) -> int:
 def disk_mb(plan: Plan) -> int:
     """What the results of a scale take, reckoned: token shards, checkpoints, kept weights."""
     vocabulary = plan.config.tokenizer.merges + 500
+    parameters = {name: _size(plan, name, vocabulary)[0] for name in plan.config.models}
     size = 0.0
     if not plan.config.synthetic:
         books = (plan.data_root / "books").glob("*/*")
@@ -459,11 +460,11 @@ def disk_mb(plan: Plan) -> int:
     for name, _ in plan.pretrained():
         training = plan.config.models[name].pretrain
         copies = 1 + (training.checkpoints if training else 0)
-        size += 4 * _size(plan, name, vocabulary)[0] * copies
+        size += 4 * parameters[name] * copies
     for run in plan.runs():
         size += 2e4
         if plan.finetune_job(run).keep:
-            size += 4 * _size(plan, plan.variant(run.variant).model, vocabulary)[0]
+            size += 4 * parameters[plan.variant(run.variant).model]
     return round(20 + size / 1e6)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from gptbench.errors import UserError
 
 if TYPE_CHECKING:
+    from gptbench.plan import Plan
     from gptbench.settings import Settings
 
     S = TypeVar("S", bound=Settings)
@@ -57,3 +59,27 @@ def job_arguments(parser: argparse.ArgumentParser, *paths: str) -> None:
     )
     for path in paths:
         parser.add_argument(f"--{path}", type=Path, required=True, metavar="PATH")
+
+
+def scale_arguments(parser: argparse.ArgumentParser) -> None:
+    """The config files of a scale (default: quick's) and what stands in for its `data_root`."""
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        default=[CONFIG / "config.yaml"],
+        help="config files as for --configfile, later ones on top; default: config/config.yaml",
+    )
+    parser.add_argument("--data-root", help="stands in for the files' data_root")
+
+
+def scale_plan(files: Sequence[Path], data_root: str | None) -> Plan:
+    """The plan of a scale's config files, later ones on top."""
+    from gptbench.plan import Plan
+    from gptbench.settings import merged_yaml
+
+    data = merged_yaml(files)
+    if data_root:
+        data["data_root"] = data_root
+    return Plan.read(data, CONFIG, ", ".join(map(str, files)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gptbench.commands.common import CONFIG, Arguments
+from gptbench.commands.common import CONFIG, Arguments, scale_plan
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -18,14 +18,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--data-root", help="stands in for the file's data_root")
 
     def run(args: Arguments) -> None:
-        from gptbench.plan import Plan
-        from gptbench.settings import merged_yaml
-
-        data = merged_yaml(args.files)
-        if args.data_root:
-            data["data_root"] = args.data_root
+        plan = scale_plan(args.files, args.data_root)
         where = ", ".join(map(str, args.files))
-        plan = Plan.read(data, CONFIG, where)
         print(
             f"{where}: scale {plan.config.scale}, {len(plan.pretrained())} models to pre-train"
             f" or import, {len(plan.runs())} fine-tuning runs"

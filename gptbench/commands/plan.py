@@ -5,19 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gptbench.commands.common import CONFIG, Arguments
+from gptbench.commands.common import Arguments, scale_arguments, scale_plan
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
     """`gptbench plan`."""
-    parser.add_argument(
-        "files",
-        nargs="*",
-        type=Path,
-        metavar="FILE",
-        help="config files as for --configfile, later ones on top; default: config/config.yaml",
-    )
-    parser.add_argument("--data-root", help="stands in for the files' data_root")
+    scale_arguments(parser)
     parser.add_argument("--results-root", type=Path, help="folder of all scales; default: results")
     parser.add_argument(
         "--study",
@@ -32,14 +25,8 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         import json
 
         from gptbench import forecast
-        from gptbench.plan import Plan
-        from gptbench.settings import merged_yaml
 
-        files = args.files or [CONFIG / "config.yaml"]
-        data = merged_yaml(files)
-        if args.data_root:
-            data["data_root"] = args.data_root
-        plan = Plan.read(data, CONFIG, ", ".join(map(str, files)))
+        plan = scale_plan(args.files, args.data_root)
         plan.check_data()
         plan.check_requested(args.study)
         found = forecast.forecast(plan, args.results_root, args.study)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gptbench.commands.common import CONFIG, Arguments
+from gptbench.commands.common import Arguments, scale_plan
 
 
 def add_tasks(parser: argparse.ArgumentParser) -> None:
@@ -18,13 +18,8 @@ def add_tasks(parser: argparse.ArgumentParser) -> None:
 
     def run(args: Arguments) -> None:
         from gptbench.data import inputs
-        from gptbench.plan import Plan
-        from gptbench.settings import merged_yaml
 
-        data = merged_yaml(args.files)
-        if args.data_root:
-            data["data_root"] = args.data_root
-        plan = Plan.read(data, CONFIG, ", ".join(map(str, args.files)))
+        plan = scale_plan(args.files, args.data_root)
         inputs.run_all(
             [(plan.encode_job(task), plan.task_root(task)) for task in plan.task_names()],
             args.tokenizer or plan.root / "tokenizer",

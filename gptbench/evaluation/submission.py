@@ -15,6 +15,7 @@ import csv
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,10 +253,11 @@ def check_race(path: Path, sizes: Mapping[str, int]) -> list[str]:
 
 def _id_faults(given: Sequence[str], wanted: Sequence[str]) -> list[str]:
     faults = []
-    if twice := next((x for i, x in enumerate(given) if x in set(given[:i])), None):
+    counts, known = Counter(given), set(wanted)
+    if twice := next((x for x in given if counts[x] > 1), None):
         faults.append(f"{twice} stands there twice")
-    missing = [x for x in wanted if x not in set(given)]
-    strange = [x for x in given if x not in set(wanted)]
+    missing = [x for x in wanted if x not in counts]
+    strange = [x for x in given if x not in known]
     if missing:
         faults.append(f"{missing[0]} is missing ({len(missing)} in all)")
     if strange:
