@@ -15,13 +15,13 @@ from torch import Tensor
 from gptbench.artifacts import MANIFEST, read_json
 from gptbench.data.encoded import Encoded
 from gptbench.data.inputs import fine_tuning_inputs
-from gptbench.data.tokenizer import Tokenizer
 from gptbench.device import Device, prepare
 from gptbench.errors import UserError
+from gptbench.evaluation.perplexity import Loaded as Loaded
 from gptbench.models.archive import SAFETENSORS
 from gptbench.models.exchange import find_tokenizer
 from gptbench.models.heads import token_losses
-from gptbench.models.weights import LanguageModel, build, language_backbone, read
+from gptbench.models.weights import read
 from gptbench.settings import FinetuneJob, TaskSpec
 from gptbench.training.finetune import Finetuning, Scored
 
@@ -147,33 +147,6 @@ def predict(predictor: Predictor, lines: Iterator[str], where: str, chunk: int) 
 
 
 # Language models. -----------------------------------------------------------------------------
-
-
-@dataclass
-class Loaded:
-    """A pre-trained language model on its device, in float32."""
-
-    model: LanguageModel
-    tokenizer: Tokenizer
-    context: int
-    place: torch.device
-
-    @classmethod
-    def read(cls, folder: Path, tokenizer: Path | None = None) -> Loaded:
-        """Raises `UserError` for a folder without a language model or without its tokenizer."""
-        path = folder / SAFETENSORS
-        tensors, found = read(path)
-        if "task" in found:
-            raise UserError(
-                f"{folder}: fine-tuned on {found['task']}; give the folder of a pre-trained model"
-            )
-        backbone, context = language_backbone(path, found), int(found["n_ctx"])
-        bpe = find_tokenizer(folder, found["tokenizer_id"], tokenizer)
-        device = prepare(torch.get_num_threads())
-        torch.set_float32_matmul_precision("highest")
-        model = build(backbone, int(found["vocab_size"]), context)
-        model.load_state_dict(tensors)
-        return cls(model.to(device.place).eval(), bpe, context, device.place)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,33 @@ def negative_log_likelihood(
     return total, count
 
 
+@dataclass
+class Loaded:
+    """A pre-trained language model on its device, in float32."""
+
+    model: LanguageModel
+    tokenizer: Tokenizer
+    context: int
+    place: torch.device
+
+    @classmethod
+    def read(cls, folder: Path, tokenizer: Path | None = None) -> Loaded:
+        """Raises `UserError` for a folder without a language model or without its tokenizer."""
+        path = folder / SAFETENSORS
+        tensors, found = read(path)
+        if "task" in found:
+            raise UserError(
+                f"{folder}: fine-tuned on {found['task']}; give the folder of a pre-trained model"
+            )
+        backbone, context = language_backbone(path, found), int(found["n_ctx"])
+        bpe = find_tokenizer(folder, found["tokenizer_id"], tokenizer)
+        device = prepare(torch.get_num_threads())
+        torch.set_float32_matmul_precision("highest")
+        model = build(backbone, int(found["vocab_size"]), context)
+        model.load_state_dict(tensors)
+        return cls(model.to(device.place).eval(), bpe, context, device.place)
+
+
 def measure(
     folder: Path, text: Path, stride: int | None = None, tokenizer: Path | None = None
 ) -> dict[str, Any]:
@@ -103,24 +131,15 @@ def measure(
     `folder` is a pre-trained or imported model's. Raises `UserError` for what is missing, a stride
     that leaves a token without context, or a text of fewer than two tokens.
     """
-    path = folder / SAFETENSORS
-    tensors, found = read(path)
-    if "task" in found:
-        raise UserError(
-            f"{folder}: fine-tuned on {found['task']}; give the folder of a pre-trained model"
-        )
-    backbone, context = language_backbone(path, found), int(found["n_ctx"])
+    loaded = Loaded.read(folder, tokenizer)
+    context = loaded.context
     stride = context // 2 if stride is None else stride
     if not 1 <= stride < context:
         raise UserError(f"--stride {stride}: give 1 to {context - 1} (the context is {context})")
-    source = Text(text, find_tokenizer(folder, found["tokenizer_id"], tokenizer))
-    device = prepare(torch.get_num_threads())
-    torch.set_float32_matmul_precision("highest")
-    model = build(backbone, int(found["vocab_size"]), context)
-    model.load_state_dict(tensors)
+    source = Text(text, loaded.tokenizer)
     windows = source.windows(context, stride)
     size = max(1, BATCH_TOKENS // context)
-    nats, tokens = negative_log_likelihood(model.to(device.place), windows, device.place, size)
+    nats, tokens = negative_log_likelihood(loaded.model, windows, loaded.place, size)
     if not tokens:
         raise UserError(f"{text}: fewer than two tokens; there is nothing to predict")
     mean = nats / tokens
