@@ -9,6 +9,9 @@ if "scale" not in config:  # a scale file given with --configfile stands alone
     configfile: Path(workflow.basedir) / "config" / "config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 plan = workflow_plan(config, Path(workflow.basedir) / "config")
 
 
