@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
+from collections.abc import Iterable
 from typing import Any
 
 INTERVAL = 15.0
@@ -25,6 +27,15 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def folded(start: str, parts: Iterable[str], end: str = "", width: int = 79) -> list[str]:
+    """`start part, part, ...` on lines of `width` columns, broken between parts alone."""
+    text = start + ", ".join(part.replace(" ", "\0") for part in parts) + end
+    lines = textwrap.wrap(
+        text, width, subsequent_indent="    ", drop_whitespace=True, break_on_hyphens=False
+    )
+    return [line.replace("\0", " ") for line in lines]
 
 
 class Progress:
