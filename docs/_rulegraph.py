@@ -1,7 +1,7 @@
 """`make rulegraph`: docs/figures/rulegraph.svg, drawn by graphviz from `snakemake --rulegraph`.
 
-The graph is that of the target `all` at the scale quick, in an order and colours of its own, so that
-the same rules give the same picture.
+The graph is that of the target `all` at the scale quick, in an order and colours of its own, so
+that the same rules give the same picture.
 """
 
 from __future__ import annotations

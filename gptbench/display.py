@@ -23,19 +23,25 @@ from gptbench.progress import duration, folded
 
 QUIET = "GPTBENCH_QUIET"
 """Set for the jobs of a run on a terminal: what they print goes to their log alone."""
+INTERRUPTED = "Terminating processes on user request"
+"""How Snakemake's message begins once a person has stopped it: jobs end, but none has failed."""
 LOG_LINES = 40
 """Lines of a failed job's log that are printed; the file has them all."""
 
 
 @dataclass
 class Job:
-    """A job that was started: its name (its log's below `logs/`), rule, log and times."""
+    """A job that was started: its name (its log's below `logs/`), rule, log and times.
+
+    One that was interrupted is over (has its seconds), and is neither done nor failed.
+    """
 
     name: str
     rule: str
     log: Path | None
     started: float
     seconds: float | None = None
+    done: bool = False
     failed: bool = False
 
 
@@ -55,6 +61,7 @@ class Watch(logging.Handler):
         self.begun = time.monotonic()
         self.planned: Counter[str] = Counter()
         self.jobs: dict[int, Job] = {}
+        self.interrupted = False
         self._held: list[logging.LogRecord] = []
         self._running = False
         self._lines: _Lines | None = None
@@ -80,6 +87,14 @@ class Watch(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take note of a message of Snakemake's, and show it or not."""
+        try:
+            self._note(record)
+        except BrokenPipeError:
+            raise
+        except Exception:  # a message must not end a run
+            self.handleError(record)
+
+    def _note(self, record: logging.LogRecord) -> None:
         event = getattr(getattr(record, "event", None), "value", None)
         if event == "run_info":
             self.planned = Counter(getattr(record, "stats", {}))
@@ -88,9 +103,11 @@ class Watch(logging.Handler):
         elif event == "job_info":
             self._start(record)
         elif event == "job_finished":
-            self._end(getattr(record, "job_id", -1))
+            self._end(getattr(record, "job_id", -1), done=True)
         elif event == "job_error":
-            self._end(getattr(record, "jobid", -1), failed=True)
+            self._end(getattr(record, "jobid", -1), failed=not self.interrupted)
+        elif str(record.msg).startswith(INTERRUPTED):
+            self.interrupted = True
         if self.screen is not None:
             self._show(record, event)
 
@@ -103,10 +120,11 @@ class Watch(logging.Handler):
             name = log.relative_to(self.logs).with_suffix("").as_posix()
         self.jobs[record.jobid] = Job(name, record.rule_name, log, time.monotonic())
 
-    def _end(self, number: int, failed: bool = False) -> None:
+    def _end(self, number: int, failed: bool = False, done: bool = False) -> None:
         job = self.jobs.get(number)
         if job is not None and job.seconds is None:
-            job.seconds, job.failed = time.monotonic() - job.started, failed
+            job.seconds = time.monotonic() - job.started
+            job.done, job.failed = done, failed
 
     @property
     def elapsed(self) -> float:
@@ -116,7 +134,7 @@ class Watch(logging.Handler):
     @property
     def done(self) -> list[Job]:
         """The jobs that this run has done."""
-        return [job for job in self.jobs.values() if job.seconds is not None and not job.failed]
+        return [job for job in self.jobs.values() if job.done]
 
     @property
     def failed(self) -> list[Job]:
@@ -162,10 +180,11 @@ class Watch(logging.Handler):
         elif event == "job_finished":
             self._finished_rule(self.jobs.get(getattr(record, "job_id", -1)))
         elif event == "job_error":
-            self._failure(record)
+            if not self.interrupted:
+                self._failure(record)
         elif event == "error" and "CalledProcessError" in str(record.msg):
             pass  # a job's command failed: its job_error says so, and what its log says
-        elif record.levelno > logging.INFO or str(record.msg).startswith("Terminating"):
+        elif record.levelno > logging.INFO or str(record.msg).startswith(INTERRUPTED):
             self._above(lambda: self.screen and self.screen.handle(record))
         elif event is None and self._lines is None:
             self._held.append(record)

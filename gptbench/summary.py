@@ -123,20 +123,20 @@ def _stopped(watch: Watch) -> Iterator[str]:
     failed = watch.failed
     total = sum(watch.planned.values())
     done = len(watch.done)
-    if failed:
+    if watch.interrupted:
+        yield f"Stopped after {duration(watch.elapsed)}: {done} of {_count(total, 'job')} done."
+    else:
         yield (
             f"{len(failed)} of {_count(total, 'job')} failed, {done} done, "
             f"{max(0, total - done - len(failed))} not run, in {duration(watch.elapsed)}."
         )
-    else:
-        yield f"Stopped after {duration(watch.elapsed)}: {done} of {_count(total, 'job')} done."
     for job in failed[:SHOWN_FAILURES]:
         yield f"  {job.name}"
         yield f"    its log: {job.log}" if job.log else "    it has no log; see above"
     if len(failed) > SHOWN_FAILURES:
         yield f"  and {len(failed) - SHOWN_FAILURES} more"
     mend = "Mend what the log says, and go" if failed else "Go"
-    yield f"{mend} on from here with the same command; what is done is kept:"
+    yield f"{mend} on with the same command; what is done is kept:"
     yield f"  {command()}"
 
 

@@ -74,7 +74,8 @@ def test_marks_make_nothing_run_again(finished_project: Project, tmp_path: Path)
 def drawing() -> ModuleType:
     path = PROJECT / "docs" / "_rulegraph.py"
     spec = importlib.util.spec_from_file_location("rulegraph", path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
