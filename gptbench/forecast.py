@@ -26,27 +26,35 @@ from gptbench.settings import PretrainJob, PretrainSettings, Settings
 
 STAGES = (
     "world",
+    "gates",
     "fetch",
     "tokenizer",
     "corpus",
     "encode",
+    "contamination",
     "pretrain",
     "import",
     "finetune",
     "zeroshot",
     "fewshot",
+    "report",
 )
+WITHOUT_MANIFEST = {"world": "world/world.json", "gates": "world-gates.json"}
+"""The results that say of these stages that they ran, below `results/<scale>`."""
 # Where nothing like it has run yet. Measured on one core of an Intel Xeon with AMX: start-up and
-# some hundred rows a job; books at the rate below. What a fetch takes is the network's: a guess.
+# some hundred rows a job; books at the rate below; the report of 100 to 700 runs took 3 to 16 s.
+# What a fetch takes is the network's: a guess.
 SECONDS_A_JOB = {
     "world": 2.0,
+    "gates": 5.0,
+    "report": 10.0,
     "fetch": 30.0,
     "encode": 1.0,
     "zeroshot": 10.0,
     "fewshot": 10.0,
     "import": 5.0,
 }
-BYTES_A_SECOND = {"tokenizer": 6e6, "corpus": 2.5e6}
+BYTES_A_SECOND = {"tokenizer": 6e6, "corpus": 2.5e6, "contamination": 13e6}
 TIMED_STEPS, TIMED_TOKENS = 3, 4096
 LONG_STEP = 1.0
 
@@ -70,18 +78,21 @@ class Job:
 
 
 def jobs(plan: Plan, requested: Sequence[str] = ()) -> Iterator[Job]:
-    """All jobs of a plan but gates and report, in an order in which they could run.
+    """All jobs of a plan, in an order in which they could run.
 
     `requested` are studies on request that run besides.
     """
     config = plan.config
     names = [None, *requested]
+    shown: list[str] = []  # what the report is made of
     pretrained = sorted({pair for name in names for pair in plan.pretrained(name)})
     runs = list(dict.fromkeys(run for name in names for run in plan.runs(name)))
     before = []
     if config.synthetic:
         yield Job("world", "world", plan.world_job())
         before = ["world"]
+        yield Job("gates", "gates", plan.world_job(), before)
+        shown.append("gates")
     local = not config.synthetic and config.corpus.source is None
     books = plan.books_below(plan.data_root / "books") if local else []
     given = plan.tokenizer_files()
@@ -102,9 +113,18 @@ def jobs(plan: Plan, requested: Sequence[str] = ()) -> Iterator[Job]:
             needs.append(f"data/hub/{task}")
             yield Job("fetch", f"data/hub/{task}", plan.fetch_job(task))
         files = [] if embedded else plan.task_files(task)
+        shown.append(f"tasks/{task}")
         yield Job("encode", f"tasks/{task}", plan.encode_job(task), needs, files)
+    if plan.pretrains:
+        fetched = [f"data/hub/{t}" for t in plan.task_names() if plan.fetches(t)]
+        there = [t for t in plan.task_names() if not (plan.fetches(t) or config.synthetic)]
+        read = [*books, *(path for task in there for path in plan.task_files(task))]
+        overlap = plan.contamination_job()
+        shown.append("contamination")
+        yield Job("contamination", "contamination", overlap, [*before, *fetched], read, workers)
     for model, seed in pretrained:
         place = Path("pretrain") / model / f"seed{seed}"
+        shown.append(str(place))
         if model in plan.imported():
             needs, files = ["tokenizer"], plan.weight_files(model)
             yield Job("import", str(place), plan.import_job(model, seed), needs, files)
@@ -113,11 +133,13 @@ def jobs(plan: Plan, requested: Sequence[str] = ()) -> Iterator[Job]:
         needs = [str(plan.corpus_folder(model).relative_to(plan.root))]
         yield Job("pretrain", str(place), pretrain, needs, threads=pretrain.pretrain.threads)
     for run in runs:
+        shown.append(run.path)
         yield _finetune(plan, run)
     for model, seed in sorted({pair for name in names for pair in plan.zeroshot_models(name)}):
         needs = [f"pretrain/{model}/seed{seed}", "tokenizer"]
         needs += [f"tasks/{task}" for task in plan.encoded_zeroshot()]
-        yield Job("zeroshot", f"zeroshot/{model}/seed{seed}", plan.zeroshot_job(model, seed), needs)
+        shown.append(f"zeroshot/{model}/seed{seed}")
+        yield Job("zeroshot", shown[-1], plan.zeroshot_job(model, seed), needs)
     for model, seed in sorted({pair for name in names for pair in plan.fewshot_models(name)}):
         needs = [f"pretrain/{model}/seed{seed}", "tokenizer", *before]
         few = plan.fewshot_job(model, seed)
@@ -126,7 +148,9 @@ def jobs(plan: Plan, requested: Sequence[str] = ()) -> Iterator[Job]:
             if config.synthetic
             else [f for task in few.tasks for f in plan.task_files(task.name)]
         )
-        yield Job("fewshot", f"fewshot/{model}/seed{seed}", few, needs, read)
+        shown.append(f"fewshot/{model}/seed{seed}")
+        yield Job("fewshot", shown[-1], few, needs, read)
+    yield Job("report", "report", plan.report_job(), shown, [Path(name) for name in config.systems])
 
 
 def _finetune(plan: Plan, run: FinetuneRun) -> Job:
@@ -163,18 +187,36 @@ def forecast(plan: Plan, results: Path | None = None, requested: Sequence[str] =
 
 def _reason(job: Job, root: Path, stale: dict[str, str]) -> str:
     """Why a job would run; empty where its result would be used again."""
-    path = root / job.folder / ("world.json" if job.stage == "world" else MANIFEST)
+    path = root / WITHOUT_MANIFEST.get(job.stage, f"{job.folder}/{MANIFEST}")
     if not path.is_file():
         return "not there yet"
-    if job.stage != "world":
-        before = read_json(path).get("settings", {})
-        if changed := difference(before, json.loads(job.settings.to_json())):
-            return "changed: " + ", ".join(changed)
+    if changed := _changed(job, read_json(path)):
+        return "changed: " + ", ".join(changed)
     if again := [name for name in job.needs if name in stale]:
         return f"after {again[0]}"
     made = path.stat().st_mtime
     newer = [file for file in job.files if file.is_file() and file.stat().st_mtime > made]
     return f"newer: {newer[0]}" if newer else ""
+
+
+def _changed(job: Job, made: Any) -> list[str]:
+    """The settings that are no longer those that a result was made with."""
+    if job.stage == "gates":
+        return []
+    after = json.loads(job.settings.to_json())
+    if job.stage != "world":
+        return difference(made.get("settings", {}), after)
+    books, rows = made["books"], made["rows"]["cola"]
+    before = {
+        "seed": made["seed"],
+        "books_train": books["train"],
+        "books_validation": books["validation"],
+        # worlds that were made before this was kept say nothing of it
+        "words_per_book": books.get("words_per_book", after["world"]["words_per_book"]),
+        "train_rows": rows["train"],
+        "eval_rows": rows["dev"],
+    }
+    return difference(before, after["world"], "world")
 
 
 def difference(before: Any, after: Any, key: str = "") -> list[str]:
@@ -388,14 +430,14 @@ def wall(found: Iterable[Job], cores: int) -> float:
 def table(found: list[Job], cores: int | None = None) -> str:
     """The forecast as text: jobs by stage, then why they run, then the time."""
     cores = cores or os.cpu_count() or 1
-    lines = [f"{'stage':<10} {'jobs':>5} {'reused':>7} {'to run':>7}  time in jobs"]
+    lines = [f"{'stage':<14} {'jobs':>5} {'reused':>7} {'to run':>7}  time in jobs"]
     for stage in STAGES:
         some = [job for job in found if job.stage == stage]
         if some:
             due = [job for job in some if job.why]
             spent = span(sum(job.seconds for job in due)) if due else "-"
             lines.append(
-                f"{stage:<10} {len(some):>5} {len(some) - len(due):>7} {len(due):>7}  {spent}"
+                f"{stage:<14} {len(some):>5} {len(some) - len(due):>7} {len(due):>7}  {spent}"
             )
     reasons: dict[tuple[str, str], list[Job]] = defaultdict(list)
     for job in found:
@@ -404,9 +446,9 @@ def table(found: list[Job], cores: int | None = None) -> str:
     if reasons:
         lines += ["", "why"]
         lines += [f"  {_named(group)}: {why}" for (_, why), group in reasons.items()]
-        lines += ["", f"about {span(wall(found, cores))} on {cores} core(s), then the report"]
+        lines += ["", f"about {span(wall(found, cores))} on {cores} core(s)"]
     else:
-        lines += ["", "everything is there; at most the report is made again"]
+        lines += ["", "everything is there"]
     return "\n".join(lines)
 
 

@@ -20,21 +20,17 @@ from gptbench.errors import UserError
 from gptbench.evaluation.statistics import (
     Interval,
     Sample,
-    accuracy_of,
     difference,
     independent,
     interval,
 )
-from gptbench.report import csvfile, reference
-from gptbench.report.finished import read_results
-from gptbench.report.results import Results, main_score
+from gptbench.report import csvfile
 from gptbench.report.scores import number_text
+from gptbench.report.sides import PAPER, Entry, Side, read_side
 from gptbench.report.tables import DASH, Block, Cell, Row, Table, plus_minus
 from gptbench.report.uncertainty import family, verdict
 from gptbench.settings import TaskSpec
-from gptbench.systems import read_systems
 
-PAPER = "paper"
 UNLIKE = "unlike"
 NO_INTERVAL = "no interval"
 SHORT = {"accuracy": "acc", "f1": "F1", "matthews": "mc", "pearson": "pc", "spearman": "sc"}
@@ -46,31 +42,6 @@ SPELT = {
     "pearson": "the Pearson correlation",
     "spearman": "the Spearman correlation",
 }
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A score of one side: `whole` has no bounds where nothing is known but the number."""
-
-    variant: str
-    task: str
-    metric: str
-    split: str
-    whole: Interval
-    sample: Sample | None
-    n: int | None
-
-
-@dataclass(frozen=True)
-class Side:
-    """What is compared: its name, what a person should know of it, its scores."""
-
-    name: str
-    facts: list[str]
-    entries: list[Entry]
-    titles: dict[str, str]
-    results: Results | None = None
-    systems: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +96,7 @@ def compare(first: str, second: str, tasks: Mapping[str, TaskSpec]) -> Compariso
     """
     if first == second == PAPER:
         raise UserError("compare: the paper with itself; give a results folder or a CSV file")
-    a, b = _side(first, tasks), _side(second, tasks)
+    a, b = read_side(first, tasks), read_side(second, tasks)
     pairs = [(x, y) for names in _variants(a, b) for x, y in _matched(a, b, *names)]
     if not pairs:
         raise UserError(
@@ -149,109 +120,6 @@ def _has(side: Side, used: set[int] | None = None) -> str:
             counts[entry.variant] = counts.get(entry.variant, 0) + 1
     shown = [f"{variant} ({count})" for variant, count in list(counts.items())[:4]]
     return "scores of " + ", ".join([*shown, *["and others"] * (len(counts) > 4)])
-
-
-# The sides. -----------------------------------------------------------------------------------
-
-
-def _side(name: str, tasks: Mapping[str, TaskSpec]) -> Side:
-    path = Path(name)
-    if name == PAPER:
-        return _paper()
-    if path.is_dir():
-        return _finished(path)
-    if path.suffix.lower() == ".csv" or path.is_file():
-        return _systems(path, tasks)
-    raise UserError(
-        f"{name}: no such folder or file; give a results folder (results/<scale>), a CSV file"
-        " of scores, or `paper`"
-    )
-
-
-def _paper() -> Side:
-    known = reference.load()
-    entries: dict[tuple[str, str, str, str], Entry] = {}
-    titles: dict[str, str] = {}
-    for table in known.tables.values():
-        for row in table.rows:
-            if row.source != "paper" or row.variant is None:
-                continue
-            titles.setdefault(row.variant, row.label)
-            for column in table.columns:
-                if column.key not in row.values or column.task in ("average", "glue"):
-                    continue
-                # Table 5's MNLI is the mean of both test sets.
-                both = "+" in (column.score or "")
-                split = (column.score or "").replace("dev", "test") if both else column.split
-                key = (row.variant, column.task, column.metric, split)
-                alone = _number(row.values[column.key], None)
-                entries.setdefault(key, Entry(*key, alone, None, None))
-    facts = [
-        f"{known.paper.title} ({known.paper.year}), tables 2 to 5",
-        "real data, test sets; one number each, without intervals",
-    ]
-    return Side("the paper", facts, list(entries.values()), titles)
-
-
-def _systems(path: Path, tasks: Mapping[str, TaskSpec]) -> Side:
-    rows = read_systems(path, tasks)
-    entries = [
-        Entry(
-            row.system,
-            row.task,
-            row.metric,
-            row.split,
-            _number(row.value, row.n if row.metric == "accuracy" else None),
-            None,
-            row.n,
-        )
-        for row in rows
-    ]
-    cited = dict.fromkeys(row.reference for row in rows if row.reference)
-    facts = [
-        f"{len(rows)} scores as their author states them",
-        *([f"references: {', '.join(cited)}"] if cited else []),
-    ]
-    return Side(str(path), facts, entries, {}, systems=True)
-
-
-def _number(value: float, n: int | None) -> Interval:
-    """One number: with its interval over n rows where these are known and it is an accuracy."""
-    if n is not None:
-        return accuracy_of(value, n)
-    return Interval(value, None, None, 0.0, 1.0, None, 1, "")
-
-
-def _finished(folder: Path) -> Side:
-    results = read_results(folder)
-    config = results.job.config
-    entries = []
-    for variant, task in results.runs:
-        spec = results.job.tasks[task]
-        for score in dict.fromkeys([*spec.scored, main_score(spec)]):
-            for metric in spec.metrics:
-                if (found := results.sample(variant, task, score, metric)) is not None:
-                    whole = interval(found)
-                    entries.append(Entry(variant, task, metric, score, whole, found, found.n))
-    if not entries:
-        raise UserError(f"{folder}: no fine-tuned run in it; run the scale first (make reproduce)")
-    manifests = results.manifests.values()
-    code = sorted({str(m["code"]) for m in manifests if "code" in m})
-    machines = {str(m.get("machine", {}).get("processor", "")) for m in manifests} - {""}
-    data = "SYNTHETIC world" if config.synthetic else "real data"
-    facts = [
-        f"scale {config.scale}: {config.title}; {data}",
-        f"commit {', '.join(text[:12] + '+' * text.endswith('+') for text in code) or 'unknown'}",
-        f"pre-training seeds {_list(config.pretrain_seeds)}, fine-tuning seeds"
-        f" {_list(config.finetune_seeds)}; {', '.join(sorted(machines)) or 'machine unknown'}",
-    ]
-    facts += [f"note: {text}" for text in config.notes]
-    titles = {name: spec.title for name, spec in results.asked.variants.items()}
-    return Side(str(folder), facts, entries, titles, results)
-
-
-def _list(values: list[int]) -> str:
-    return ", ".join(map(str, values))
 
 
 # What is compared with what. ------------------------------------------------------------------
@@ -370,7 +238,7 @@ def _warnings(a: Side, b: Side, x: Entry, y: Entry) -> list[str]:
     if x.split != y.split:
         kinds = ["test" if "test" in each.split else "development" for each in (x, y)]
         found.append(f"{kinds[0]} set (A) against {kinds[1]} set (B)")
-    data = [_kind(side) for side in (a, b)]
+    data = [each.data for each in (a, b)]
     if "synthetic" in data and data != ["synthetic", "synthetic"]:
         other = "real data" if "real" in data else "scores on data that nobody states"
         found.append(f"synthetic world against {other}")
@@ -378,24 +246,20 @@ def _warnings(a: Side, b: Side, x: Entry, y: Entry) -> list[str]:
     found += _other_data(a, b, x.task, x.split)
     for letter, side, entry in (("A", a, x), ("B", b, y)):
         rows = (y if entry is x else x).n
-        if side.systems and entry.n is not None and rows not in (None, entry.n):
+        if side.results is None and entry.n is not None and rows not in (None, entry.n):
             found.append(f"{letter} states {entry.n:,} rows, the other has {rows:,}")
     return found
 
 
-def _kind(side: Side) -> str:
-    if side.results is None:
-        return "unknown" if side.systems else "real"
-    return "synthetic" if side.results.job.config.synthetic else "real"
-
-
 def _other_data(a: Side, b: Side, task: str, split: str) -> Iterator[str]:
+    if a.job is None or b.job is None:
+        return
+    versions = [side.job.tasks[task].version for side in (a, b) if side.job]
+    if versions[0] != versions[1]:
+        yield f"version {versions[0]} of the task against version {versions[1]}"
     if a.results is None or b.results is None:
         return
     facts = [side.results.facts.get(task) for side in (a, b) if side.results]
-    versions = [side.results.job.tasks[task].version for side in (a, b) if side.results]
-    if versions[0] != versions[1]:
-        yield f"version {versions[0]} of the task against version {versions[1]}"
     if None in facts:
         return
     splits = [name for part in split.split("+") for name in a.results.job.tasks[task].scored[part]]
@@ -408,6 +272,8 @@ def _remarks(a: Side, b: Side, x: Entry) -> Iterator[str]:
     """What differs in how the two came about, or was cut, on the same data."""
     rows = []
     for letter, side in (("A", a), ("B", b)):
+        if a.job and b.job and side.results is None:
+            yield f"unpaired: {letter} is a report without its runs"
         facts = side.results.facts.get(x.task) if side.results else None
         if not facts or not side.results:
             continue

@@ -72,7 +72,7 @@ def write_world(
             "version": VERSION,
             "seed": seed,
             "licence": "synthetic, from this program's own word lists; no rights reserved",
-            "books": counts,
+            "books": counts | {"words_per_book": words_per_book},
             "page_shares": PAGE_SHARES,
             "rows": {
                 task: {split: len(found) for split, found in splits.items()}
