@@ -17,49 +17,60 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gptbench import worker
+from gptbench.commands.examples import epilog
 from gptbench.display import QUIET
 from gptbench.errors import UserError
 
 STAGES = {
+    "doctor": ("doctor", "check the environment and the data, and say what a scale will take"),
+    "plan": ("plan", "what a run will do, what it will reuse, and how long it should take"),
+    "table": ("tables", "print a table of a finished report: text, Markdown, CSV or LaTeX"),
+    "compare": ("tables", "differences of two results, reports, CSVs of scores, or the paper"),
+    "predict": ("byhand", "a fine-tuned model on new rows: JSON lines in, JSON lines out"),
+    "generate": ("byhand", "text from a pre-trained model"),
+    "score": ("byhand", "log-probability and rank of each token of a text"),
+    "perplexity": ("perplexity", "perplexity of a pre-trained model on a text, as JSON"),
+    "data": ("data", "data sets: check, preview rows, fetch from the hub"),
+    "tasks": ("tasks", "all data sets of a scale to token ids; what is there already is kept"),
+    "submit": ("submit", "files for GLUE, Story Cloze and RACE, and their check"),
+    "weights": ("weights", "weights from elsewhere and for elsewhere: import, export"),
+    "track": ("track", "MLflow: sync, ui"),
+    "config": ("config", "check a config file, write the schemas"),
+    "completion": ("completion", "a script with which the shell completes commands and options"),
+    # The stages of the workflow, in its order.
     "world": ("world", "write the embedded world: books and tasks in the original formats"),
     "gates": ("world", "what bag of words and the second text alone reach on the embedded world"),
     "tokenizer": ("tokenizer", "byte-pair encoding: train, import, encode, decode"),
     "corpus": ("stages", "books to token shards"),
     "encode": ("stages", "one data set to token ids"),
     "contamination": ("contamination", "how much of the scored texts stands in the books"),
-    "data": ("data", "data sets: check, preview rows, fetch from the hub"),
-    "tasks": ("tasks", "all data sets of a scale to token ids; what is there already is kept"),
     "pretrain": ("stages", "pre-train one model (L1)"),
     "finetune": ("stages", "fine-tune and score one run (L3)"),
     "zeroshot": ("stages", "score the checkpoints of a model without fine-tuning"),
     "fewshot": ("fewshot", "score a model with solved examples in the context"),
-    "weights": ("weights", "weights from elsewhere and for elsewhere: import, export"),
-    "perplexity": ("perplexity", "perplexity of a pre-trained model on a text, as JSON"),
-    "predict": ("byhand", "a fine-tuned model on new rows: JSON lines in, JSON lines out"),
-    "generate": ("byhand", "text from a pre-trained model"),
-    "score": ("byhand", "log-probability and rank of each token of a text"),
-    "submit": ("submit", "files for GLUE, Story Cloze and RACE, and their check"),
     "report": ("stages", "tables, figures and the page"),
-    "table": ("tables", "print a table of a finished report: text, Markdown, CSV or LaTeX"),
-    "compare": ("tables", "compare two results folders, a CSV of scores, or the paper"),
-    "track": ("track", "MLflow: sync, ui"),
-    "doctor": ("doctor", "check the environment and the data, and say what a scale will take"),
-    "plan": ("plan", "what a run will do, what it will reuse, and how long it should take"),
-    "completion": ("completion", "a script with which the shell completes commands and options"),
-    "config": ("config", "check a config file, write the schemas"),
 }
 """Each command's module in `gptbench/commands`, where `add_<command>` is, and what it does."""
 
 
 def build_parser(stage: str | None = None) -> argparse.ArgumentParser:
     """The parser; only `stage` is spelled out where one is given."""
+    form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="gptbench", description="A reproducible benchmark and ablation pipeline for GPT-1."
+        prog="gptbench",
+        description="A reproducible benchmark and ablation pipeline for GPT-1.",
+        epilog=epilog(None),
+        formatter_class=form,
     )
-    parser.add_argument("--log", type=Path, help="file that gets a copy of what is printed")
-    stages = parser.add_subparsers(title="stages", metavar="STAGE", required=True, dest="stage")
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="file that gets a copy of what is printed"
+    )
+    stages = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="stage")
     for name, (module, text) in STAGES.items():
-        sub = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        said = text[0].upper() + text[1:] + "."
+        sub = stages.add_parser(
+            name, help=text, description=said, epilog=epilog(name), formatter_class=form
+        )
         if stage in (None, name):
             commands = importlib.import_module(f"gptbench.commands.{module}")
             getattr(commands, f"add_{name}")(sub)
@@ -109,7 +120,7 @@ def _logged(path: Path | None) -> Iterator[None]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status: 0, 2 for a user's mistake, 130 when interrupted."""
+    """Run one command; the exit status (`commands/examples.py` says what each means)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     stage = next((word for word in arguments if word in STAGES), None)
     # The worker's jobs have no standard input.
@@ -125,10 +136,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.run(args)
         except UserError as error:
             print(f"gptbench: {error}", file=sys.stderr)
-            return 2
+            return error.status
         except BrokenPipeError:
             os.close(sys.stdout.fileno())
-            return 1
+            return 141  # as the shell says of a command whose reader is gone
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
@@ -139,5 +150,5 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 130
         except Exception:  # a fault of ours: all of it, into the log too
             traceback.print_exc()
-            return 1
+            return 70
     return 0

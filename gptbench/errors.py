@@ -1,8 +1,16 @@
-"""The one exception for mistakes a user can mend."""
+"""The exception for mistakes a user can mend, and its kind for faults that a check found."""
 
 
 class UserError(Exception):
     """A mistake in the input: one line that names the file, row or key, and the mend.
 
-    The command line prints it without a traceback and exits with status 2.
+    The command line prints it without a traceback and exits with its status.
     """
+
+    status = 2
+
+
+class FaultsFound(UserError):
+    """A check did its work and found faults, which it has listed."""
+
+    status = 1

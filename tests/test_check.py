@@ -78,7 +78,7 @@ class Ran:
 def test_what_is_no_fault_is_counted(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ran = Ran(capsys, "mrpc", "cola", "--data", data, "--json", tmp_path / "out.json")
+    ran = Ran(capsys, "mrpc", "cola", "--data", data, "--out", tmp_path / "out.json")
     assert (ran.status, ran.of("fault")) == (0, [])
     splits = json.loads((tmp_path / "out.json").read_text())["mrpc"]["splits"]
     keys = "found labelled unlabelled skipped duplicates overlap empty replaced mojibake control"

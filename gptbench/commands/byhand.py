@@ -67,15 +67,29 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
 def add_generate(parser: argparse.ArgumentParser) -> None:
     """`gptbench generate`."""
     _model(parser, "folder of a pre-trained model")
-    parser.add_argument("--prompt", default="", help="text to go on from; default: a new line")
-    parser.add_argument("--tokens", type=int, default=50, help="tokens to add; default: 50")
-    parser.add_argument("--samples", type=int, default=1, help="texts to draw; default: 1")
     parser.add_argument(
-        "--temperature", type=float, default=1.0, help="0 takes the most probable; default: 1"
+        "--prompt", default="", metavar="TEXT", help="text to go on from; default: a new line"
     )
-    parser.add_argument("--top-k", type=int, help="draw from the k most probable tokens")
-    parser.add_argument("--top-p", type=float, help="draw from the fewest that reach this share")
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument(
+        "--tokens", type=int, default=50, metavar="N", help="tokens to add; default: 50"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=1, metavar="N", help="texts to draw; default: 1"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="0 takes the most probable; default: 1",
+    )
+    parser.add_argument(
+        "--top-k", type=int, metavar="N", help="draw from the k most probable tokens"
+    )
+    parser.add_argument(
+        "--top-p", type=float, metavar="X", help="draw from the fewest that reach this share"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
 
     def run(args: Arguments) -> None:
         from gptbench.evaluation import byhand

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gptbench.commands.common import CONFIG, Arguments
+from gptbench.commands.common import CONFIG, STAGE_PATHS, Arguments
 from gptbench.errors import UserError
 
 
@@ -15,7 +15,7 @@ def add_check(actions: Any) -> None:
     text = "count and check the data sets of a folder; exit status 1 where there is a fault"
     parser = actions.add_parser("check", help=text, description=text[0].upper() + text[1:] + ".")
     parser.add_argument("tasks", nargs="*", metavar="TASK", help="default: all that are there")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=STAGE_PATHS["data"])
     parser.add_argument(
         "--config",
         nargs="+",
@@ -26,7 +26,9 @@ def add_check(actions: Any) -> None:
     parser.add_argument(
         "--tokenizer", type=Path, metavar="DIR", help="folder of a tokenizer, to count tokens"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the numbers there as JSON as well"
+    )
     parser.set_defaults(run=run)
 
 
@@ -61,8 +63,8 @@ def run(args: Arguments) -> None:
     places = {name: roots.get(name, args.data) for name in asked or known}
     tasks = [located(known[name], root) for name, root in places.items()]
     checks = check.check(tasks, args.data, tokenizer, sorted(contexts), places)
-    if args.json:
-        write_json(args.json, check.as_json(checks))
+    if args.out:
+        write_json(args.out, check.as_json(checks))
     print(check.table(checks), end="\n\n")
     if tokenizer is None:
         print("tokens were not counted: give --tokenizer DIR, a folder with a vocabulary")

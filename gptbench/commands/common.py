@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     S = TypeVar("S", bound=Settings)
 
 Arguments = argparse.Namespace
+STAGE_PATHS = {
+    "books": "books, in train/ and validation/ or as the settings say",
+    "data": "folder with the data sets",
+    "tokenizer": "folder of a tokenizer",
+    "corpus": "folder of token shards, as `corpus` writes it",
+    "task": "folder of an encoded data set",
+    "tasks": "folder with the encoded data sets",
+    "pretrained": "folder of a pre-trained model",
+    "results": "a scale's results, results/<scale>",
+    "out": "folder to write to",
+}
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 
@@ -55,10 +66,15 @@ def job_settings(cls: type[S], text: str) -> S:
 def job_arguments(parser: argparse.ArgumentParser, *paths: str) -> None:
     """`--settings` and the required `--<path>` options of a stage."""
     parser.add_argument(
-        "--settings", required=True, help="the job's settings as JSON, or @FILE with them"
+        "--settings",
+        required=True,
+        metavar="JSON",
+        help="the job's settings as JSON, or @FILE with them",
     )
     for path in paths:
-        parser.add_argument(f"--{path}", type=Path, required=True, metavar="PATH")
+        parser.add_argument(
+            f"--{path}", type=Path, required=True, metavar="DIR", help=STAGE_PATHS[path]
+        )
 
 
 def scale_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +87,32 @@ def scale_arguments(parser: argparse.ArgumentParser) -> None:
         default=[CONFIG / "config.yaml"],
         help="config files as for --configfile, later ones on top; default: config/config.yaml",
     )
-    parser.add_argument("--data-root", help="stands in for the files' data_root")
+    data_root_argument(parser)
+
+
+def data_root_argument(parser: argparse.ArgumentParser) -> None:
+    """`--data-root`."""
+    parser.add_argument(
+        "--data-root",
+        metavar="DIR",
+        help="folder with the data, in place of the config's data_root",
+    )
+
+
+def results_root_argument(parser: argparse.ArgumentParser) -> None:
+    """`--results-root`."""
+    parser.add_argument(
+        "--results-root",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of all scales' results; default: results",
+    )
+
+
+def cores_argument(parser: argparse.ArgumentParser) -> None:
+    """`--cores`."""
+    parser.add_argument("--cores", type=int, metavar="N", help="default: this machine's")
 
 
 def scale_plan(files: Sequence[Path], data_root: str | None) -> Plan:

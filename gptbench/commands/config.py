@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gptbench.commands.common import CONFIG, Arguments, scale_plan
+from gptbench.commands.common import CONFIG, Arguments, data_root_argument, scale_plan
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     check.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="later files on top, as --configfile"
     )
-    check.add_argument("--data-root", help="stands in for the file's data_root")
+    data_root_argument(check)
 
     def run(args: Arguments) -> None:
         plan = scale_plan(args.files, args.data_root)
@@ -27,7 +27,13 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
     check.set_defaults(run=run)
     schema = actions.add_parser("schema", help="write the JSON schemas made from the settings")
-    schema.add_argument("--out", type=Path, default=CONFIG.parent / "workflow" / "schemas")
+    schema.add_argument(
+        "--out",
+        type=Path,
+        default=CONFIG.parent / "workflow" / "schemas",
+        metavar="DIR",
+        help="folder to write to; default: workflow/schemas",
+    )
 
     def write(args: Arguments) -> None:
         from gptbench.artifacts import write_json

@@ -26,12 +26,18 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 def _add_preview(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     preview = actions.add_parser("preview", help="rows of a data set as the model sees them")
-    preview.add_argument("task", metavar="TASK")
-    preview.add_argument("--data", type=Path, help="the data's folder; default: the scale's")
-    preview.add_argument("--split", help="default: the training split")
-    preview.add_argument("--rows", type=int, default=3)
-    preview.add_argument("--tokenizer", type=Path, help="default: the scale's")
-    preview.add_argument("--n-ctx", type=int, help="tokens of context; default: the scale's")
+    preview.add_argument("task", metavar="TASK", help="a data set's name, as `rte`")
+    preview.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder with the data sets; default: the scale's"
+    )
+    preview.add_argument("--split", metavar="NAME", help="default: the training split")
+    preview.add_argument("--rows", type=int, default=3, metavar="N", help="default: 3")
+    preview.add_argument(
+        "--tokenizer", type=Path, metavar="DIR", help="folder of a tokenizer; default: the scale's"
+    )
+    preview.add_argument(
+        "--n-ctx", type=int, metavar="N", help="tokens of context; default: the scale's"
+    )
     _config_option(preview)
 
     def run(args: Arguments) -> None:
@@ -66,10 +72,16 @@ def _add_preview(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _add_fetch(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     fetch = actions.add_parser("fetch", help="load data sets from the Hugging Face hub")
-    fetch.add_argument("tasks", metavar="TASK", nargs="+")
-    fetch.add_argument("--out", type=Path, required=True, help="gets hub/TASK/SPLIT.jsonl")
-    fetch.add_argument("--mirror", type=Path, help="a folder with copies of the hub's repositories")
-    fetch.add_argument("--settings", help="the job's settings as JSON, or @FILE with them")
+    fetch.add_argument("tasks", metavar="TASK", nargs="+", help="names of data sets")
+    fetch.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="gets hub/TASK/SPLIT.jsonl"
+    )
+    fetch.add_argument(
+        "--mirror", type=Path, metavar="DIR", help="a folder with copies of the hub's repositories"
+    )
+    fetch.add_argument(
+        "--settings", metavar="JSON", help="the job's settings as JSON, or @FILE with them"
+    )
     _config_option(fetch)
 
     def run(args: Arguments) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from gptbench.commands.common import Arguments, scale_arguments, scale_plan
-from gptbench.errors import UserError
+from gptbench.commands.common import (
+    Arguments,
+    cores_argument,
+    results_root_argument,
+    scale_arguments,
+    scale_plan,
+)
+from gptbench.errors import FaultsFound
 
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     """`gptbench doctor`."""
     scale_arguments(parser)
-    parser.add_argument("--results-root", type=Path, default=Path("results"))
-    parser.add_argument("--cores", type=int, help="default: this machine's")
+    results_root_argument(parser)
+    cores_argument(parser)
 
     def run(args: Arguments) -> None:
         from gptbench import doctor
@@ -25,6 +30,6 @@ def add_doctor(parser: argparse.ArgumentParser) -> None:
             faults += finding.state == "fault"
             print(finding, flush=True)
         if faults:
-            raise UserError(f"{faults} fault(s) keep this scale from running; each line says how")
+            raise FaultsFound(f"{faults} fault(s) keep this scale from running; each line says how")
 
     parser.set_defaults(run=run)

@@ -10,11 +10,17 @@ from gptbench.commands.common import Arguments
 
 def add_perplexity(parser: argparse.ArgumentParser) -> None:
     """`gptbench perplexity`."""
-    parser.add_argument("--model", type=Path, required=True, help="folder of a pre-trained model")
-    parser.add_argument("--text", type=Path, required=True, help="a UTF-8 text file")
-    parser.add_argument("--stride", type=int, help="tokens a window moves; default: half a context")
     parser.add_argument(
-        "--tokenizer", type=Path, help="default: tokenizer/ in or above the model's"
+        "--model", type=Path, required=True, metavar="DIR", help="folder of a pre-trained model"
+    )
+    parser.add_argument(
+        "--text", type=Path, required=True, metavar="FILE", help="a UTF-8 text file"
+    )
+    parser.add_argument(
+        "--stride", type=int, metavar="N", help="tokens a window moves; default: half a context"
+    )
+    parser.add_argument(
+        "--tokenizer", type=Path, metavar="DIR", help="default: tokenizer/ in or above the model's"
     )
 
     def run(args: Arguments) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from gptbench.commands.common import Arguments, scale_arguments, scale_plan
+from gptbench.commands.common import (
+    Arguments,
+    cores_argument,
+    results_root_argument,
+    scale_arguments,
+    scale_plan,
+)
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
     """`gptbench plan`."""
     scale_arguments(parser)
-    parser.add_argument("--results-root", type=Path, help="folder of all scales; default: results")
+    results_root_argument(parser)
     parser.add_argument(
         "--study",
         action="append",
         default=[],
+        metavar="NAME",
         help="a study that runs on request, besides the others; can be given several times",
     )
-    parser.add_argument("--cores", type=int, help="default: this machine's")
+    cores_argument(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a job")
 
     def run(args: Arguments) -> None:

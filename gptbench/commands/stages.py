@@ -50,7 +50,9 @@ def add_pretrain(parser: argparse.ArgumentParser) -> None:
 def add_finetune(parser: argparse.ArgumentParser) -> None:
     """`gptbench finetune`."""
     job_arguments(parser, "task", "out")
-    parser.add_argument("--pretrained", help="folder of a pre-trained model; empty for none")
+    parser.add_argument(
+        "--pretrained", metavar="DIR", help="folder of a pre-trained model; empty for none"
+    )
 
     def run(args: Arguments) -> None:
         from gptbench.settings import FinetuneJob

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from gptbench.commands.common import CONFIG, Arguments
-from gptbench.errors import UserError
+from gptbench.errors import FaultsFound, UserError
 
 
 def add_submit(parser: argparse.ArgumentParser) -> None:
@@ -18,22 +18,39 @@ def add_submit(parser: argparse.ArgumentParser) -> None:
         ("race", "RACE's answers as JSON"),
     ):
         action = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        action.add_argument("--results", type=Path, required=True, help="a folder results/<scale>")
-        action.add_argument("--data", type=Path, required=True, help="folder with the test files")
-        action.add_argument("--out", type=Path, required=True, help="file to write")
-        action.add_argument("--variant", default="full", help="default: full")
         action.add_argument(
-            "--seeds", default="pre0-seed0", help="the run's seeds; default: pre0-seed0"
+            "--results",
+            type=Path,
+            required=True,
+            metavar="DIR",
+            help="a scale's results, results/<scale>",
         )
-        action.add_argument("--tokenizer", type=Path, help="default: tokenizer/ of the results")
+        action.add_argument(
+            "--data", type=Path, required=True, metavar="DIR", help="folder with the test files"
+        )
+        action.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
+        action.add_argument("--variant", default="full", metavar="NAME", help="default: full")
+        action.add_argument(
+            "--seeds",
+            default="pre0-seed0",
+            metavar="SEEDS",
+            help="the run's seeds; default: pre0-seed0",
+        )
+        action.add_argument(
+            "--tokenizer", type=Path, metavar="DIR", help="default: tokenizer/ of the results"
+        )
         if name == "story_cloze":
-            action.add_argument("--split", default="test", help="default: test")
+            action.add_argument("--split", default="test", metavar="NAME", help="default: test")
         action.set_defaults(run=_write, what=name)
     check = actions.add_parser("check", help="check a file before it is handed in")
-    check.add_argument("what", choices=("glue", "story_cloze", "race"))
-    check.add_argument("file", type=Path)
-    check.add_argument("--data", type=Path, help="the test files (Story Cloze, RACE)")
-    check.add_argument("--split", default="test", help="of Story Cloze; default: test")
+    check.add_argument("what", choices=("glue", "story_cloze", "race"), help="what it is for")
+    check.add_argument("file", type=Path, metavar="FILE", help="the file to check")
+    check.add_argument(
+        "--data", type=Path, metavar="DIR", help="the test files (Story Cloze, RACE)"
+    )
+    check.add_argument(
+        "--split", default="test", metavar="NAME", help="of Story Cloze; default: test"
+    )
     check.set_defaults(run=_check)
 
 
@@ -81,5 +98,5 @@ def _check(args: Arguments) -> None:
     for fault in faults:
         print(f"{args.file}: {fault}")
     if faults:
-        raise UserError(f"{args.file}: {len(faults)} fault(s); mend them before handing it in")
+        raise FaultsFound(f"{args.file}: {len(faults)} fault(s); mend them before handing it in")
     print(f"{args.file}: in order")

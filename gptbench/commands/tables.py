@@ -51,7 +51,7 @@ def add_table(parser: argparse.ArgumentParser) -> None:
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
     """`gptbench compare`."""
-    sides = "a results folder (results/<scale>), a CSV file of scores, or `paper`"
+    sides = "a results folder (results/<scale>), a published report, a CSV of scores, or `paper`"
     parser.add_argument("first", metavar="A", help=sides)
     parser.add_argument("second", metavar="B", help="the same; differences are A minus B")
     parser.add_argument(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gptbench.commands.common import Arguments, scale_plan
+from gptbench.commands.common import Arguments, scale_arguments, scale_plan
 
 
 def add_tasks(parser: argparse.ArgumentParser) -> None:
     """`gptbench tasks`."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="CONFIG", help="a scale's file")
-    parser.add_argument("--data-root", metavar="DIR", help="folder with the data sets")
-    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="default: the scale's")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the scale's tasks")
+    scale_arguments(parser)
+    parser.add_argument(
+        "--tokenizer", type=Path, metavar="DIR", help="folder of a tokenizer; default: the scale's"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to write to; default: the scale's tasks"
+    )
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="default: 2")
 
     def run(args: Arguments) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gptbench.commands.common import Arguments, job_arguments, job_settings
+from gptbench.commands.common import STAGE_PATHS, Arguments, job_arguments, job_settings
 from gptbench.errors import UserError
 
 
@@ -24,9 +24,13 @@ def add_tokenizer(parser: argparse.ArgumentParser) -> None:
 
     train.set_defaults(run=run)
     take = actions.add_parser("import", help="take over a released vocabulary and its merges")
-    take.add_argument("--vocab", type=Path, required=True, help="JSON: symbol to id")
-    take.add_argument("--merges", type=Path, required=True, help="text: one merge a line")
-    take.add_argument("--out", type=Path, required=True, help="folder to write to")
+    take.add_argument(
+        "--vocab", type=Path, required=True, metavar="FILE", help="JSON: symbol to id"
+    )
+    take.add_argument(
+        "--merges", type=Path, required=True, metavar="FILE", help="text: one merge a line"
+    )
+    take.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
 
     def take_over(args: Arguments) -> None:
         from gptbench.data import tokenizer
@@ -40,7 +44,9 @@ def add_tokenizer(parser: argparse.ArgumentParser) -> None:
         ("decode", 'JSON lines {"ids": [...]} on standard input to {"text": ...}'),
     ):
         action = actions.add_parser(name, help=form, description=form + ".")
-        action.add_argument("--tokenizer", type=Path, required=True, metavar="DIR")
+        action.add_argument(
+            "--tokenizer", type=Path, required=True, metavar="DIR", help=STAGE_PATHS["tokenizer"]
+        )
         action.set_defaults(run=_lines, action=name)
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gptbench.commands.common import Arguments
+from gptbench.commands.common import Arguments, results_root_argument
 
 
 def add_track(parser: argparse.ArgumentParser) -> None:
     """`gptbench track`."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     sync = actions.add_parser("sync", help="log to MLflow what is not logged yet")
-    sync.add_argument("--results", type=Path, required=True, help="a folder results/<scale>")
-    sync.add_argument("--uri", help="a tracking server; default: results/mlflow.db")
+    sync.add_argument(
+        "--results",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a scale's results, results/<scale>",
+    )
+    sync.add_argument("--uri", metavar="URI", help="a tracking server; default: results/mlflow.db")
     sync.add_argument(
         "--best-effort", action="store_true", help="a server that is away is not an error"
     )
@@ -25,8 +31,8 @@ def add_track(parser: argparse.ArgumentParser) -> None:
 
     sync.set_defaults(run=run)
     ui = actions.add_parser("ui", help="serve the MLflow UI on 127.0.0.1")
-    ui.add_argument("--results-root", type=Path, default=Path("results"))
-    ui.add_argument("--port", type=int, default=5000)
+    results_root_argument(ui)
+    ui.add_argument("--port", type=int, default=5000, metavar="N", help="default: 5000")
 
     def serve(args: Arguments) -> None:
         from gptbench import tracking

@@ -12,11 +12,24 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
     """`gptbench weights`."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     take = actions.add_parser("import", help="the released archive, or a transformers folder")
-    take.add_argument("path", type=Path, help="params_0.npy ... params_shapes.json, or config.json")
-    take.add_argument("--out", type=Path, required=True, help="folder of a pre-trained model")
-    take.add_argument("--tokenizer", type=Path, help="its vocabulary's folder; default: PATH")
-    take.add_argument("--heads", type=int, help="attention heads; default: 64 states each")
-    take.add_argument("--settings", help="an ImportJob as JSON, or @FILE; default: what is found")
+    take.add_argument(
+        "path",
+        type=Path,
+        metavar="PATH",
+        help="params_0.npy ... params_shapes.json, or config.json",
+    )
+    take.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of a pre-trained model"
+    )
+    take.add_argument(
+        "--tokenizer", type=Path, metavar="DIR", help="its vocabulary's folder; default: PATH"
+    )
+    take.add_argument(
+        "--heads", type=int, metavar="N", help="attention heads; default: 64 states each"
+    )
+    take.add_argument(
+        "--settings", metavar="JSON", help="an ImportJob as JSON, or @FILE; default: what is found"
+    )
 
     def run(args: Arguments) -> None:
         from gptbench.models import exchange
@@ -27,10 +40,19 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
     take.set_defaults(run=run)
     give = actions.add_parser("export", help="for transformers, or in the released layout")
-    give.add_argument("model", type=Path, help="folder of a pre-trained or fine-tuned model")
-    give.add_argument("--format", choices=("hf", "released"), required=True)
-    give.add_argument("--out", type=Path, required=True, help="folder to write to")
-    give.add_argument("--tokenizer", type=Path, help="default: tokenizer/ in or above the model's")
+    give.add_argument(
+        "model", type=Path, metavar="MODEL", help="folder of a pre-trained or fine-tuned model"
+    )
+    give.add_argument(
+        "--format",
+        choices=("hf", "released"),
+        required=True,
+        help="transformers, or OpenAI's files",
+    )
+    give.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    give.add_argument(
+        "--tokenizer", type=Path, metavar="DIR", help="default: tokenizer/ in or above the model's"
+    )
 
     def export(args: Arguments) -> None:
         from gptbench.models import exchange

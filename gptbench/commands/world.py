@@ -10,9 +10,11 @@ from gptbench.commands.common import CONFIG, Arguments, job_settings
 
 def add_world(parser: argparse.ArgumentParser) -> None:
     """`gptbench world`."""
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--settings", help="a WorldJob as JSON, or @FILE; default: quick's world")
-    parser.add_argument("--seed", type=int, help="another seed than the settings'")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--settings", metavar="JSON", help="a WorldJob as JSON, or @FILE; default: quick's world"
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="another seed than the settings'")
 
     def run(args: Arguments) -> None:
         from gptbench.data.world import write_world
@@ -33,8 +35,10 @@ def add_world(parser: argparse.ArgumentParser) -> None:
 
 def add_gates(parser: argparse.ArgumentParser) -> None:
     """`gptbench gates`."""
-    parser.add_argument("--data", type=Path, required=True, help="a folder `gptbench world` wrote")
-    parser.add_argument("--out", type=Path, help="JSON file to write the table to")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="a folder `gptbench world` wrote"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file to write the table to")
 
     def run(args: Arguments) -> None:
         from gptbench.artifacts import write_json
