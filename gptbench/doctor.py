@@ -114,6 +114,11 @@ def _data(plan: Plan) -> Iterator[Finding]:
             yield Finding("fault", task, f"{missing[0]}: missing{mend}")
         else:
             yield Finding("ok", task, f"{len(plan.task_files(task))} file(s)")
+    if not plan.config.synthetic and plan.reads_folder:
+        books = plan.books_below(plan.data_root / "books")
+        if books:
+            size = sum(path.stat().st_size for path in books) / 1e6
+            yield Finding("ok", "books", f"{len(books):,} file(s), {size:,.1f} MB")
     try:
         plan.check_data()
         if not plan.config.synthetic:

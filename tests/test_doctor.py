@@ -69,6 +69,17 @@ def test_missing_data_is_a_fault_a_task(tmp_path: Path, capsys: pytest.CaptureFi
     assert err.startswith("gptbench: 14 fault(s)")
 
 
+def test_the_books_are_counted(tmp_path: Path) -> None:
+    for split, words in (("train", 200_000), ("validation", 50_000)):
+        folder = tmp_path / "books" / split
+        folder.mkdir(parents=True)
+        (folder / "a.txt").write_text("a book " * (words // 7))
+    local = Plan.read({**read_yaml(CONFIG / "local.yaml"), "data_root": str(tmp_path)}, CONFIG)
+    found = findings(doctor._data(local))
+    assert found["books"].text == "2 file(s), 0.2 MB"
+    assert found["books"].state == "ok"
+
+
 def test_tracking_servers() -> None:
     class Health(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
