@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gptbench.commands.common import CONFIG, STAGE_PATHS, Arguments
+from gptbench.commands.common import CONFIG, STAGE_PATHS, Arguments, scale_plan
 from gptbench.errors import UserError
 
 
@@ -37,16 +37,15 @@ def run(args: Arguments) -> None:
     from gptbench.artifacts import write_json
     from gptbench.data import check
     from gptbench.data.tokenizer import Tokenizer
-    from gptbench.plan import Plan, located
-    from gptbench.settings import load_tasks, merged_yaml, nearest
+    from gptbench.plan import located
+    from gptbench.settings import load_tasks, nearest
 
     contexts = set(check.CONTEXTS)
     folder = args.tokenizer
     asked = list(args.tasks)
     roots: dict[str, Path] = {}
     if args.config:
-        data = {**merged_yaml(args.config), "data_root": str(args.data)}
-        plan = Plan.read(data, CONFIG, ", ".join(map(str, args.config)))
+        plan = scale_plan(args.config, args.data)
         known = plan.entries
         elsewhere = [n for n in known if n in plan.own or plan.fetches(n)]
         roots = {name: plan.task_root(name) for name in elsewhere}

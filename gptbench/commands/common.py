@@ -115,12 +115,12 @@ def cores_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cores", type=int, metavar="N", help="default: this machine's")
 
 
-def scale_plan(files: Sequence[Path], data_root: str | None) -> Plan:
-    """The plan of a scale's config files, later ones on top."""
+def scale_plan(files: Sequence[Path], data_root: str | Path | None) -> Plan:
+    """The plan of a scale's config files, later ones on top; its data below `data_root`."""
     from gptbench.plan import Plan
     from gptbench.settings import merged_yaml
 
     data = merged_yaml(files)
     if data_root:
-        data["data_root"] = data_root
+        data["data_root"] = str(data_root)
     return Plan.read(data, CONFIG, ", ".join(map(str, files)))

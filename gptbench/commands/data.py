@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptbench.commands.check import add_check
-from gptbench.commands.common import CONFIG, Arguments
+from gptbench.commands.common import CONFIG, Arguments, scale_plan
 from gptbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def _add_preview(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         from gptbench.data.preview import preview as lines
         from gptbench.data.tokenizer import Tokenizer
 
-        plan = read_plan(args.config, args.data)
+        plan = scale_plan(args.config, args.data)
         task = known_task(plan, args.task)
         root = args.data or plan.task_root(args.task)
         if args.data:
@@ -92,7 +91,7 @@ def _add_fetch(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         if args.settings:
             jobs = [job_settings(FetchJob, args.settings)]
         else:
-            plan = read_plan(args.config, args.out)
+            plan = scale_plan(args.config, args.out)
             mirror = str(args.mirror) if args.mirror else plan.config.mirror
             tasks = [plan.entries[known_task(plan, name).name] for name in args.tasks]
             jobs = [FetchJob(task=task, mirror=mirror) for task in tasks]
@@ -114,17 +113,6 @@ def _config_option(parser: argparse.ArgumentParser) -> None:
         default=[CONFIG / "config.yaml"],
         help="a scale's files as for --configfile, later ones on top; default: config/config.yaml",
     )
-
-
-def read_plan(configs: Sequence[Path], data: Path | None) -> Plan:
-    """The plan of a scale's files, its data read from `data` if that is given."""
-    from gptbench.plan import Plan
-    from gptbench.settings import merged_yaml
-
-    found = merged_yaml(configs)
-    if data is not None and found.get("source") != "world":
-        found["data_root"] = str(data)
-    return Plan.read(found, CONFIG, ", ".join(map(str, configs)))
 
 
 def known_task(plan: Plan, name: str) -> TaskSpec:
