@@ -217,7 +217,8 @@ def test_time_left_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     watch = Watch(tmp_path)
     say(watch, "", "run_info", stats={"short": 4, "long": 2, "all": 1, "total": 7})
-    assert watch.left is None
+    unknown = watch.left
+    assert unknown is None
     for number, (rule, seconds) in enumerate([("short", 2.0), ("short", 2.0), ("long", 10.0)]):
         started(watch, number, rule)
         now[0] += seconds
