@@ -174,7 +174,8 @@ class Watch(logging.Handler):
             self._held.clear()
             os.environ[QUIET] = "1"
             counts = [f"{n} {rule}" for rule, n in self.planned.items()]
-            start = f"{sum(self.planned.values())} jobs: "
+            count = sum(self.planned.values())
+            start = f"{count} job{'s' * (count != 1)}: "
             print("\n".join(folded(start, counts)), file=sys.stderr, flush=True)
             self._lines = _Lines(self, sum(self.planned.values()))
         elif event == "job_finished":

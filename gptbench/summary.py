@@ -86,7 +86,8 @@ def _headline(plan: Plan, report: Path) -> Iterator[str]:
     ]
     label = _label(plan, report)
     if means:
-        yield f"Mean of table 5's data sets{label}:"
+        seeds = _count(len(plan.config.pretrain_seeds), "pre-training seed")
+        yield f"Mean of table 5, {seeds}{label}:"
     for row in means:
         half = ""
         if row["ci_low"] and row["ci_high"]:

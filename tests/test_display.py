@@ -111,7 +111,7 @@ def test_a_run_is_two_lines_and_a_summary(copied: Project) -> None:
     assert len(told) <= 15
     assert max(map(len, told)) < COLUMNS
     assert re.fullmatch(rf"Done in .+: {jobs} jobs; \d+ were there\.", told[0])
-    assert "Mean of table 5's data sets (SYNTHETIC DATA, not comparable):" in told
+    assert "Mean of table 5, 1 pre-training seed (SYNTHETIC DATA, not comparable):" in told
     mean = next(
         line.split(",")
         for line in (copied.results / "report" / "scores.csv").read_text().splitlines()
@@ -265,7 +265,8 @@ def test_the_headline_of_a_published_report(found: str, tmp_path: Path) -> None:
     plan = Plan.read(config, PROJECT / "config")
     lines = list(summary._headline(plan, PROJECT / "results" / "reference" / found))
     label = {"showcase": "SYNTHETIC DATA", "local-seeds": "REDUCED DATA"}[found]
-    assert lines[0] == f"Mean of table 5's data sets ({label}, not comparable):"
+    seeds = {"showcase": 5, "local-seeds": 3}[found]
+    assert lines[0] == f"Mean of table 5, {seeds} pre-training seeds ({label}, not comparable):"
     means = {"showcase": ["88.0 ± 7.5", "53.0 ± 1.8"], "local-seeds": ["43.7 ± 1.4", "39.5 ± 2.3"]}
     for line, mean in zip(lines[1:], means[found], strict=False):
         assert line.strip().startswith(mean)
