@@ -196,7 +196,7 @@ class Shown(logging.Handler):
 
 def say(watch: Watch, message: str, event: str | None = None, **facts: Any) -> None:
     """A message as Snakemake's logger makes it."""
-    from snakemake_interface_logger_plugins.common import LogEvent
+    from snakemake.logging import LogEvent
 
     level = logging.ERROR if event in ("job_error", "error") else logging.INFO
     record = logging.LogRecord("snakemake", level, "", 0, message, None, None)
