@@ -1,7 +1,7 @@
-"""Pages of the site with the source files that other pages link to, so that such links work offline.
+"""Pages of the site with the source files that other pages link to: such links work offline.
 
-A link is written as a path in the checkout, `../gptbench/models/transformer.py#Block`; here it leads
-to a page with the highlighted file and an anchor at each class, function and method (dotted).
+A link is written as a path in the checkout, `../gptbench/models/transformer.py#Block`; here it
+leads to a page with the highlighted file and an anchor at each class, function and dotted method.
 """
 
 from __future__ import annotations
