@@ -45,12 +45,14 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 def source_page(path: str) -> str:
     """A file as a page that the search leaves out."""
     code = (ROOT / path).read_text("utf-8")
-    lexer = get_lexer_for_filename(path, stripnl=False)
-    lines = highlight(code, lexer, HtmlFormatter(nowrap=True)).split("\n")
+    names: dict[int, str] = {}
     if path.endswith(".py"):
-        for name, line in symbols(ast.parse(code).body):
-            lines[line - 1] = f'<span id="{name}"></span>{lines[line - 1]}'
-    listing = "\n".join(lines)
+        names = {line: f' id="{name}"' for name, line in symbols(ast.parse(code).body)}
+    lexer = get_lexer_for_filename(path, stripnl=False)
+    lines = highlight(code, lexer, HtmlFormatter(nowrap=True)).splitlines()
+    listing = "".join(  # the theme lays out each span in a code block as a line
+        f"<span{names.get(number, '')}>{line}\n</span>" for number, line in enumerate(lines, 1)
+    )
     return (
         f"---\nsearch: {{exclude: true}}\n---\n# {path}\n\n"
         f'<div class="highlight"><pre><code>{listing}</code></pre></div>\n'
