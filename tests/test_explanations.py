@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from gptbench.cli import build_parser
+from gptbench.settings import load_experiments
 from tests.conftest import PROJECT
 from tests.test_faithfulness import exists
 
@@ -111,6 +114,26 @@ def test_the_korean_page_keeps_step(name: str) -> None:
     numbers = [re.findall(r"\d+(?:[.,]\d+)*", text) for text in rest]
     for number in set(numbers[0]):  # Korean counts in 10⁴ and 10⁸, so it may have more
         assert numbers[1].count(number) >= numbers[0].count(number), number
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_on_the_page_are_there(name: str) -> None:
+    studies = load_experiments(PROJECT / "config" / "experiments.yaml").studies
+    parser = build_parser()
+    commands = re.findall(r"`((?:gptbench|snakemake) [^`]+)`", prose(read(DOCS / f"{name}.md")))
+    assert commands
+    for command in commands:
+        program, *words = shlex.split(command)
+        if program == "gptbench" and "--help" in words:
+            with pytest.raises(SystemExit) as ended:
+                parser.parse_args(words)
+            assert ended.value.code == 0
+        elif program == "gptbench":
+            parser.parse_args(words)
+        else:
+            assert words[:2] == ["--cores", "all"]
+            targets = [word for word in words[2:] if not word.startswith("--") and "=" not in word]
+            assert all(target in studies for target in targets), command
 
 
 def test_pictures_are_what_their_script_draws() -> None:
