@@ -31,9 +31,10 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:
     """Links between files of the checkout, as links between pages of the site."""
+    up = "../" * page.file.src_uri.count("/")
     for name, source in ELSEWHERE.items():
-        markdown = re.sub(rf"\]\((?:\.\./)?{re.escape(source)}", f"]({name}", markdown)
-    return re.sub(r"\]\((?:\.\./)?docs/", "](", markdown)
+        markdown = re.sub(rf"\]\((?:\.\./)*{re.escape(source)}", f"]({up}{name}", markdown)
+    return re.sub(r"\]\((?:\.\./)*docs/", f"]({up}", markdown)
 
 
 def commands() -> str:
