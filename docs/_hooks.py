@@ -13,10 +13,12 @@ from gptbench.cli import build_parser
 from gptbench.settings import schemas
 
 ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = ROOT / "results" / "reference"
 ELSEWHERE = {
     "configuration.md": "config/README.md",
     "faithfulness.md": "FAITHFULNESS.md",
     "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
 }
 
 
@@ -26,6 +28,9 @@ def on_files(files: Files, *, config: Any) -> Files:
     pages |= {name: (ROOT / source).read_text("utf-8") for name, source in ELSEWHERE.items()}
     for name, content in pages.items():
         files.append(File.generated(config, name, content=content))
+    for path in sorted(PUBLISHED.glob("*/figures/figure2_*.png")):
+        name = f"reference/{path.relative_to(PUBLISHED).as_posix()}"
+        files.append(File.generated(config, name, abs_src_path=str(path)))
     return files
 
 
@@ -34,6 +39,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
     up = "../" * page.file.src_uri.count("/")
     for name, source in ELSEWHERE.items():
         markdown = re.sub(rf"\]\((?:\.\./)*{re.escape(source)}", f"]({up}{name}", markdown)
+    markdown = markdown.replace("](../results/reference/", "](reference/")
     return re.sub(r"\]\((?:\.\./)*docs/", f"]({up}", markdown)
 
 

@@ -8,6 +8,7 @@ import fcntl
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,9 @@ def prepare(threads: int) -> Device:
     """
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
-        index = lease(torch.cuda.device_count())
+        # By what a card is, not by its number: a cluster shows each job its own as number 0.
+        cards = range(torch.cuda.device_count())
+        index = lease([str(torch.cuda.get_device_properties(card).uuid) for card in cards])
         torch.cuda.set_device(index)
         torch.set_float32_matmul_precision("high")
         return Device(torch.cuda.get_device_name(index), "cuda", "bf16-mixed", index)
@@ -76,17 +79,20 @@ def _keep_memory() -> None:
             ctypes.CDLL(None).mallopt(option, _KEPT_BYTES)
 
 
-def lease(count: int, folder: Path | None = None, patience: float = 1.0) -> int:
-    """The first of `count` GPUs that no other job holds, held by a file lock until we end."""
+def lease(cards: Sequence[str], folder: Path | None = None, patience: float = 1.0) -> int:
+    """The number of the first of these GPUs that no other job holds, locked until we end.
+
+    `cards` are names that no other GPU of the machine has, in the order of their numbers.
+    """
     place = folder or Path(tempfile.gettempdir()) / f"gptbench-gpus-{os.getuid()}"
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     said = False
     while True:
-        for index in range(count):
-            if index in _LEASES or _lock(place / str(index), index):
+        for index, card in enumerate(cards):
+            if index in _LEASES or _lock(place / card, index):
                 return index
         if not said:
-            print(f"waiting: all {count} GPUs are in use", flush=True)
+            print(f"waiting: all {len(cards)} GPUs are in use", flush=True)
             said = True
         time.sleep(patience)
 

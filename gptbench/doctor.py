@@ -16,7 +16,7 @@ from typing import Literal
 
 import psutil
 
-from gptbench import forecast
+from gptbench import forecast, sizes
 from gptbench.artifacts import processor
 from gptbench.errors import UserError
 from gptbench.plan import Plan
@@ -43,6 +43,7 @@ def examine(plan: Plan, results: Path, cores: int) -> Iterator[Finding]:
     yield from _machine(cores)
     yield from _data(plan)
     yield _tracking(plan, results)
+    yield from _models(plan, results)
     yield from _needs(plan, results, cores)
 
 
@@ -147,6 +148,21 @@ def _tracking(plan: Plan, results: Path) -> Finding:
         )
 
 
+def _models(plan: Plan, results: Path) -> Iterator[Finding]:
+    """The size of each model that the scale runs, and the operations of one pre-training."""
+    clock = forecast.Clock(plan, results, results / plan.config.scale)
+    for name in dict.fromkeys(model for model, _ in plan.pretrained()):
+        text = f"{name}: {sizes.parameters(plan, name):,} parameters"
+        if name not in plan.imported():
+            job = plan.pretrain_job(name, plan.config.pretrain_seeds[0])
+            each, tokens = sizes.flops(job, sizes.vocabulary(plan)), clock.tokens(job)
+            text += (
+                f", {each / 1e6:,.1f} MFLOP a token, {tokens / 1e6:,.1f} M tokens:"
+                f" {each * tokens:.1e} FLOP"
+            )
+        yield Finding("ok", "model", text)
+
+
 def _needs(plan: Plan, results: Path, cores: int) -> Iterator[Finding]:
     """Time, memory and disk of the scale, against what is free."""
     if _missing(plan):
@@ -158,7 +174,7 @@ def _needs(plan: Plan, results: Path, cores: int) -> Iterator[Finding]:
     text = f"about {forecast.span(seconds)} for {len(due)} of {len(found)} jobs" if due else "done"
     yield Finding("ok", "time", text)
     at_once = min(cores, max(1, len(due)))
-    need, free = forecast.memory_mb(plan) * at_once, psutil.virtual_memory().available / 1e6
+    need, free = sizes.memory_mb(plan) * at_once, psutil.virtual_memory().available / 1e6
     yield Finding(
         "ok" if need <= free else "fault",
         "memory",
@@ -166,7 +182,7 @@ def _needs(plan: Plan, results: Path, cores: int) -> Iterator[Finding]:
         + ("" if need <= free else "; give fewer --cores, or a micro_batch"),
     )
     place = next(p for p in [results, *results.absolute().parents] if p.is_dir())
-    need, free = forecast.disk_mb(plan), shutil.disk_usage(place).free / 1e6
+    need, free = sizes.disk_mb(plan), shutil.disk_usage(place).free / 1e6
     yield Finding(
         "ok" if need <= free else "fault",
         "disk",

@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from gptbench import sizes
 from gptbench.artifacts import MANIFEST, processor, read_json
 from gptbench.plan import FinetuneRun, Plan
 from gptbench.settings import PretrainJob, PretrainSettings, Settings
@@ -165,10 +166,16 @@ def _finetune(plan: Plan, run: FinetuneRun) -> Job:
 # What is there. -------------------------------------------------------------------------------
 
 
-def forecast(plan: Plan, results: Path | None = None, requested: Sequence[str] = ()) -> list[Job]:
+def forecast(
+    plan: Plan,
+    results: Path | None = None,
+    requested: Sequence[str] = (),
+    speed: float | None = None,
+) -> list[Job]:
     """The jobs of a plan, each with why it would run and for how many seconds.
 
-    `results` is the folder of all scales (default: `results`); the plan's own is in it.
+    `results` is the folder of all scales (default: `results`); the plan's own is in it. `speed`
+    are operations a second that training is reckoned with, in place of this machine's.
     """
     folder = results or plan.root.parent
     root = folder / plan.config.scale
@@ -178,7 +185,7 @@ def forecast(plan: Plan, results: Path | None = None, requested: Sequence[str] =
         job.why = _reason(job, root, stale)
         if job.why:
             stale[job.folder] = job.why
-    clock = Clock(plan, folder, root)
+    clock = Clock(plan, folder, root, speed)
     for job in found:
         if job.why:
             job.seconds = clock.seconds(job)
@@ -244,8 +251,8 @@ def _short(value: Any) -> str:
 class Clock:
     """Seconds a job would take here."""
 
-    def __init__(self, plan: Plan, folder: Path, root: Path) -> None:
-        self.plan, self.folder, self.root = plan, folder, root
+    def __init__(self, plan: Plan, folder: Path, root: Path, speed: float | None = None) -> None:
+        self.plan, self.folder, self.root, self.speed = plan, folder, root, speed
         self._timed: dict[str, float] = {}
 
     @cached_property
@@ -259,6 +266,10 @@ class Clock:
                 if manifest.get("machine", {}).get("processor") == processor():
                     found[str(manifest.get("stage"))].append((path.parent, manifest))
         return found
+
+    def _alike(self, stage: str) -> list[tuple[Path, dict[str, Any]]]:
+        """Finished training jobs to reckon with; none where the speed is another machine's."""
+        return self.history.get(stage, []) if self.speed is None else []
 
     def seconds(self, job: Job) -> float:
         """The time of one job on its threads."""
@@ -278,13 +289,17 @@ class Clock:
         return SECONDS_A_JOB[job.stage]
 
     def _pretrain(self, job: PretrainJob) -> float:
-        tokens = self.steps(job) * job.pretrain.batch_size * job.n_ctx
-        for path, manifest in self.history.get("pretrain", []):
+        tokens = self.tokens(job)
+        for path, manifest in self._alike("pretrain"):
             alike = manifest["settings"]["backbone"] == job.backbone.model_dump(mode="json")
             if alike and (path / "metrics.json").is_file():
                 metrics = read_json(path / "metrics.json")
                 return float(tokens / metrics["tokens"] * manifest["seconds"])
         return tokens / self._rate(job)
+
+    def tokens(self, job: PretrainJob) -> int:
+        """Tokens of a pre-training."""
+        return self.steps(job) * job.pretrain.batch_size * job.n_ctx
 
     def steps(self, job: PretrainJob) -> int:
         """Updates of a pre-training; an epoch's from the corpus, or from the size of its books."""
@@ -300,10 +315,12 @@ class Clock:
         return max(1, int(epochs * tokens / job.n_ctx / job.pretrain.batch_size))
 
     def _rate(self, job: PretrainJob) -> float:
-        """Tokens a second of a model, timed over some steps (a few seconds)."""
+        """Tokens a second of a model: at the given speed, or timed here over some steps."""
+        if self.speed is not None:
+            return self.speed / sizes.flops(job, sizes.vocabulary(self.plan))
         key = job.backbone.to_json()
         if key not in self._timed:
-            self._timed[key] = time_steps(job, self.plan.config.tokenizer.merges + 500)
+            self._timed[key] = time_steps(job, sizes.vocabulary(self.plan))
         return self._timed[key]
 
     def _finetune(self, job: Job) -> float:
@@ -311,7 +328,7 @@ class Clock:
         settings = job.settings.model_dump(mode="json")
         tokens = self._tokens(settings)
         best: float | None = None
-        for path, manifest in self.history.get("finetune", []):
+        for path, manifest in self._alike("finetune"):
             theirs = manifest["settings"]
             if theirs["backbone"] != settings["backbone"]:
                 continue
@@ -467,57 +484,3 @@ def span(seconds: float) -> str:
         return f"{minutes:.0f} min"
     hours = minutes / 60
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.0f} days"
-
-
-# Memory and disk. -----------------------------------------------------------------------------
-
-BASE_MB = 450
-"""Memory of a job before it does anything: the packages (Intel Xeon, torch 2.13)."""
-
-
-def memory_mb(plan: Plan) -> int:
-    """What the largest training job needs, reckoned: weights, gradients, Adam, activations."""
-    largest = 0.0
-    vocabulary = plan.config.tokenizer.merges + 500
-    for name, model in plan.config.models.items():
-        parameters, width, layers = _size(plan, name, vocabulary)
-        training = model.pretrain
-        size = (training.micro_batch or training.batch_size) if training else 1
-        size = max(size, plan.config.finetune.batch_size)
-        tokens = size * plan.config.n_ctx
-        activations = tokens * (34 * width * layers + 3 * vocabulary)
-        largest = max(largest, 4 * (4 * parameters + activations))
-    return round(BASE_MB + largest / 1e6)
-
-
-def disk_mb(plan: Plan) -> int:
-    """What the results of a scale take, reckoned: token shards, checkpoints, kept weights."""
-    vocabulary = plan.config.tokenizer.merges + 500
-    parameters = {name: _size(plan, name, vocabulary)[0] for name in plan.config.models}
-    size = 0.0
-    if not plan.config.synthetic:
-        books = (plan.data_root / "books").glob("*/*")
-        each = 2 if vocabulary < 65_000 else 4
-        size += each * sum(file.stat().st_size for file in books if file.is_file()) / 4.5
-    for name, _ in plan.pretrained():
-        training = plan.config.models[name].pretrain
-        copies = 1 + (training.checkpoints if training else 0)
-        size += 4 * parameters[name] * copies
-    for run in plan.runs():
-        size += 2e4
-        if plan.finetune_job(run).keep:
-            size += 4 * parameters[plan.variant(run.variant).model]
-    return round(20 + size / 1e6)
-
-
-def _size(plan: Plan, model: str, vocabulary: int) -> tuple[int, int, int]:
-    """Parameters, width and layers of a model, built without memory for its weights."""
-    import torch
-
-    from gptbench.models.weights import build
-
-    backbone = plan.config.models[model].backbone
-    with torch.device("meta"):
-        built = build(backbone, vocabulary, plan.config.n_ctx)
-    parameters = sum(p.numel() for p in built.parameters())
-    return parameters, backbone.n_embd, backbone.n_layer

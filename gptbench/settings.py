@@ -296,6 +296,14 @@ class PretrainSettings(Settings):
             raise ValueError("give exactly one of steps and epochs")
         return self
 
+    @model_validator(mode="after")
+    def _whole_micro_batches(self) -> Self:
+        if self.batch_size % (self.micro_batch or 1):
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}"
+            )
+        return self
+
 
 class WeightsSettings(Settings):
     """Weights to import: a folder in the released layout, or one that transformers wrote.

@@ -83,9 +83,12 @@ def delegate(argv: list[str]) -> int | None:
     return int(answer) if answer.strip() else 70
 
 
-def started(root: Path) -> None:
-    """Start a worker for the workflow run in this process (called when it starts)."""
-    if os.environ.get(SOCKET) or os.environ.get("GPTBENCH_NO_WORKER"):
+def started(root: Path, warm: bool = True) -> None:
+    """Start a worker for the workflow run in this process (called when it starts).
+
+    Without `warm`, as where a cluster runs the jobs, only the run itself is noted.
+    """
+    if not warm or os.environ.get(SOCKET) or os.environ.get("GPTBENCH_NO_WORKER"):
         lock.take(None)
         return
     folder = Path(tempfile.mkdtemp(prefix="gptbench-"))

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import yaml
 
-from gptbench import doctor, forecast
+from gptbench import doctor, forecast, sizes
 from gptbench.cli import main
 from gptbench.plan import Plan
 from gptbench.settings import read_yaml
@@ -38,7 +38,9 @@ def test_a_whole_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["doctor", str(path), "--results-root", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     subjects = [line[6:18].strip() for line in lines[1:]]
-    assert subjects == "python packages machine gpu data tracking time memory disk".split()
+    assert (
+        subjects == "python packages machine gpu data tracking model model time memory disk".split()
+    )
     jobs = len(list(forecast.jobs(plan())))
     assert any(f"for {jobs} of {jobs} jobs" in line for line in lines)
 
@@ -119,9 +121,7 @@ def test_reckoned_sizes() -> None:
     """The tiny scale by hand: weights of both models, checkpoints, and one kept run a cell."""
     tiny = plan()
     vocabulary = tiny.config.tokenizer.merges + 500
-    parameters = {
-        name: forecast._size(tiny, name, vocabulary)[0] for name in ("transformer", "lstm")
-    }
+    parameters = {name: sizes.parameters(tiny, name) for name in ("transformer", "lstm")}
     width, n_ctx = 16, tiny.config.n_ctx
     block = 12 * width * width + 13 * width
     assert parameters["transformer"] == vocabulary * width + n_ctx * width + 2 * block
@@ -131,7 +131,34 @@ def test_reckoned_sizes() -> None:
         if (run.pretrain_seed, run.seed) == (0, 0)
     )
     size = 4 * (4 * sum(parameters.values()) + kept) + 2e4 * len(tiny.runs())
-    assert forecast.disk_mb(tiny) == round(20 + size / 1e6)
+    assert sizes.disk_mb(tiny) == round(20 + size / 1e6)
+
+
+def test_training_at_a_speed_that_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Operations a token by hand, and from them the hours; nothing is timed."""
+    tiny = plan()
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(tiny_config()))
+    words = tiny.config.tokenizer.merges + 500
+    n_ctx, width, layers = tiny.config.n_ctx, 16, 2
+    weights = words * width + layers * (12 * width * width + 13 * width)
+    each = 6 * weights + 12 * width * layers * n_ctx
+    tokens = 12 * 4 * n_ctx
+    found = forecast.forecast(tiny, tmp_path, speed=1e6)
+    job = next(job for job in found if job.folder == "pretrain/transformer/seed0")
+    assert job.seconds == pytest.approx(tokens * each / 1e6)
+    assert main(["doctor", str(path), "--results-root", str(tmp_path)]) == 0
+    line = next(x for x in capsys.readouterr().out.splitlines() if "model        transf" in x)
+    assert f"{weights + n_ctx * width:,} parameters, {each / 1e6:,.1f} MFLOP a token" in line
+    assert f"{each * tokens:.1e} FLOP" in line
+    training = sum(job.seconds for job in found if job.stage in ("pretrain", "finetune"))
+    options = ["--results-root", str(tmp_path), "--tflops", "1e-6"]
+    assert main(["plan", str(path), *options]) == 0
+    assert f"{training / 3600:,.0f} h of training in all" in capsys.readouterr().out
+    assert main(["plan", str(path), "--tflops", "0"]) == 2
+    assert "--tflops 0.0: a number above 0" in capsys.readouterr().err
 
 
 def test_the_longest_chain_bounds_the_time() -> None:

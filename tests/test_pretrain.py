@@ -150,8 +150,8 @@ def test_micro_batches_give_the_same_update(corpus: Path, tmp_path: Path) -> Non
         for name in ("whole", "parts")
     ]
     assert losses[0] == pytest.approx(losses[1], rel=0.01)
-    with pytest.raises(UserError, match="not a multiple"):
-        pretrain.run(pretrain_job(micro_batch=3), corpus, tmp_path / "odd")
+    with pytest.raises(ValueError, match="not a multiple of micro_batch 3"):
+        pretrain_job(micro_batch=3)
 
 
 # The stage. ----------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def test_a_signal_ends_it_at_the_next_step(corpus: Path, tmp_path: Path) -> None
 def test_gpus_are_leased_one_job_each(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from gptbench.device import lease;"
-        f"print(lease(2, pathlib.Path({str(tmp_path)!r})), flush=True); sys.stdin.read()"
+        f"print(lease(['a', 'b'], pathlib.Path({str(tmp_path)!r})), flush=True); sys.stdin.read()"
     )
     holders = [
         subprocess.Popen(
@@ -292,7 +292,7 @@ def test_gpus_are_leased_one_job_each(tmp_path: Path) -> None:
     assert given == {0, 1}
     for holder in holders:
         holder.communicate()
-    assert lease(1, tmp_path) == 0
+    assert lease(["a"], tmp_path) == 0
 
 
 def test_progress_says_rate_and_time_left(

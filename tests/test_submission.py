@@ -40,10 +40,8 @@ HEADERS = {
 """The headers of GLUE's hidden test files."""
 
 
-@pytest.fixture(scope="module")
-def hidden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_hidden(root: Path) -> None:
     """Hidden test files in GLUE's form, a few rows each."""
-    root = tmp_path_factory.mktemp("hidden")
     for (name, header), rows in zip(HEADERS.items(), ROWS.values(), strict=True):
         columns = header.split("\t")
         lines = [header]
@@ -53,6 +51,13 @@ def hidden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = root / "glue" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+@pytest.fixture(scope="module")
+def hidden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with hidden test files."""
+    root = tmp_path_factory.mktemp("hidden")
+    write_hidden(root)
     return root
 
 

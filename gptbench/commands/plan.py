@@ -11,6 +11,7 @@ from gptbench.commands.common import (
     scale_arguments,
     scale_plan,
 )
+from gptbench.errors import UserError
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,12 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         help="a study that runs on request, besides the others; can be given several times",
     )
     cores_argument(parser)
+    parser.add_argument(
+        "--tflops",
+        type=float,
+        metavar="N",
+        help="reckon training at N * 10^12 operations a second, in place of this machine's speed",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a job")
 
     def run(args: Arguments) -> None:
@@ -35,7 +42,10 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         plan = scale_plan(args.files, args.data_root)
         plan.check_data()
         plan.check_requested(args.study)
-        found = forecast.forecast(plan, args.results_root, args.study)
+        if args.tflops is not None and not 0 < args.tflops < float("inf"):
+            raise UserError(f"--tflops {args.tflops}: a number above 0 expected")
+        speed = None if args.tflops is None else 1e12 * args.tflops
+        found = forecast.forecast(plan, args.results_root, args.study, speed)
         if args.json:
             for job in found:
                 facts = {"stage": job.stage, "folder": job.folder, "why": job.why}
@@ -43,5 +53,11 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
             return
         print(f"scale {plan.config.scale}: {plan.config.title}\n")
         print(forecast.table(found, args.cores))
+        if speed is not None:
+            training = [job.seconds for job in found if job.stage in ("pretrain", "finetune")]
+            print(
+                f"{sum(training) / 3600:,.0f} h of training in all, one job at a time, at"
+                f" {args.tflops:g} TFLOP/s"
+            )
 
     parser.set_defaults(run=run)

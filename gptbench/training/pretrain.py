@@ -20,7 +20,6 @@ from torch import Tensor
 from gptbench.artifacts import MANIFEST, Run, input_id, write_json
 from gptbench.data.corpus import TokenCorpus
 from gptbench.device import Device, prepare
-from gptbench.errors import UserError
 from gptbench.models.bert import Bert
 from gptbench.models.encoder_decoder import EncoderDecoder
 from gptbench.models.heads import token_losses
@@ -135,10 +134,6 @@ class Training:
     def __init__(self, job: PretrainJob, corpus: Path, out: Path) -> None:
         settings = job.pretrain
         micro = settings.micro_batch or settings.batch_size
-        if settings.batch_size % micro:
-            raise UserError(
-                f"batch_size {settings.batch_size} is not a multiple of micro_batch {micro}"
-            )
         self.job, self.out, self.micro = job, out, micro
         self.run = Run("pretrain", job, {"corpus": input_id(corpus)})
         self.device = prepare(settings.threads)

@@ -3,10 +3,16 @@
 import os
 
 from gptbench.plan import FinetuneRun
+from gptbench.sizes import request_mb
 
 ROOT = str(plan.root)
 DATA = str(plan.data_root)
 BOOKS = str(plan.data_root / "books")
+
+# What a training or scoring job asks of a cluster; a run on one machine takes no notice. A job
+# that the limit cuts off goes on where it was when it is tried again.
+TRAINING_MB = request_mb(plan)
+TRAINING_MINUTES = 24 * 60
 
 
 wildcard_constraints:

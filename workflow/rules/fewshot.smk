@@ -16,6 +16,9 @@ rule fewshot:
         f"{ROOT}/logs/fewshot/{{model}}-seed{{p}}.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=TRAINING_MB,
+        runtime=TRAINING_MINUTES,
     params:
         settings=lambda wildcards: plan.fewshot_job(wildcards.model, int(wildcards.p)).to_json(),
         pretrained=folder("model"),

@@ -14,6 +14,9 @@ rule finetune:
     conda:
         "../../environment.yml"
     threads: plan.config.finetune.threads
+    resources:
+        mem_mb=TRAINING_MB,
+        runtime=TRAINING_MINUTES,
     params:
         settings=lambda wildcards: plan.finetune_job(this_run(wildcards)).to_json(),
         task=folder("task"),

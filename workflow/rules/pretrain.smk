@@ -24,6 +24,9 @@ rule pretrain:
     conda:
         "../../environment.yml"
     threads: lambda wildcards: plan.config.models[wildcards.model].pretrain.threads
+    resources:
+        mem_mb=TRAINING_MB,
+        runtime=TRAINING_MINUTES,
     params:
         settings=lambda wildcards: plan.pretrain_job(wildcards.model, int(wildcards.p)).to_json(),
         corpus=folder("corpus"),

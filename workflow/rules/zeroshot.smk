@@ -20,6 +20,9 @@ rule zeroshot:
     priority: 10
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=TRAINING_MB,
+        runtime=TRAINING_MINUTES,
     params:
         settings=lambda wildcards: plan.zeroshot_job(wildcards.model, int(wildcards.p)).to_json(),
         pretrained=folder("model"),
