@@ -31,7 +31,7 @@ def test_a_job_asks_for_a_little_more_memory_than_is_reckoned(scale: str) -> Non
 
 
 def test_the_profile_asks_for_gpus_where_something_is_trained() -> None:
-    profile = yaml.safe_load((PROJECT / "workflow/profiles/slurm/config.yaml").read_text())
+    profile = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text())
     for rule, resources in profile["set-resources"].items():
         text = (PROJECT / "workflow" / "rules" / f"{rule}.smk").read_text()
         assert "mem_mb=TRAINING_MB" in text
@@ -68,7 +68,7 @@ def test_a_run_under_slurm(
     environment = project.environment()
     environment["PATH"] = f"{fakes}{os.pathsep}{environment['PATH']}"
     environment["PYTHONPATH"] = os.pathsep.join([str(PROJECT), environment.get("PYTHONPATH", "")])
-    words = ["--profile", "workflow/profiles/slurm", "--jobs", "4", "--latency-wait", "10"]
+    words = ["--profile", "profiles/slurm", "--jobs", "4", "--latency-wait", "10"]
     words += ["--slurm-init-seconds-before-status-checks", "1"]
     done = subprocess.run(
         [word for word in project.command("two", *words) if word not in ("--cores", "2")],
