@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gptbench.data import bpe_example
-from gptbench.report import claims, data, findings, timeline
+from gptbench.report import claims, data, findings, runs, timeline
 from gptbench.report.figures import NAMES, Point
 from gptbench.report.reference import Reference
 from gptbench.report.results import Results, walk_missing
@@ -34,11 +34,12 @@ def render(
     points: dict[str, list[Point]],
     figures: Path,
     judged: Sequence[claims.Finding],
+    linked: bool = True,
 ) -> str:
     """The page as HTML.
 
     `added` are the tables of studies beyond the paper's, `figures` is the folder of the figures,
-    `judged` are the verdicts on the paper's claims.
+    `judged` are the verdicts on the paper's claims; `linked`: the runs' folders are beside the page.
     """
     environment = Environment(
         loader=PackageLoader("gptbench.report", "templates"),
@@ -92,6 +93,8 @@ def render(
         data=data.section(results, reference),
         missing=list(walk_missing(results.missing)),
         runs=_run_counts(results),
+        run_groups=runs.section(results),
+        linked=linked,
         cost=cost(results.manifests),
         deviations=deviations(results, reference),
         provenance=provenance(results.manifests),
@@ -123,7 +126,7 @@ def _banner(results: Results) -> tuple[str, str]:
 
 
 def _run_counts(results: Results) -> dict[str, int]:
-    there = sum(len(runs) for runs in results.runs.values())
+    there = sum(len(found) for found in results.runs.values())
     there += sum(len(seeds) for seeds in results.pretrained.values())
     there += sum(len(seeds) for seeds in results.zeroshot.values())
     return {"there": there, "asked": there + len(results.missing)}
