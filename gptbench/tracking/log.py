@@ -77,9 +77,12 @@ class Logger:
         self.results = results
         self.scale = results.name
         self.entry = entry
+        self.starts: dict[str, float] = {}
 
     def open(self, jobs: Sequence[Job]) -> None:
         """Find or create the experiment and the parent run; settle what was left half logged."""
+        for job in jobs:
+            self.starts[job.stage] = min(job.started, self.starts.get(job.stage, job.started))
         experiment = self._experiment()
         parent = self._parent(experiment)
         if parent is None:
@@ -141,7 +144,8 @@ class Logger:
                 "gptbench.stage": "stage",
                 "gptbench.stage_of": name,
             }
-            run = self.client.create_run(self.entry["experiment"], tags=tags, run_name=name)
+            start = int(self.starts.get(name, time.time()) * 1000)
+            run = self.client.create_run(self.entry["experiment"], start, tags, name)
             known = self.entry["stages"][name] = run.info.run_id
         return str(known)
 
