@@ -1,5 +1,5 @@
 # make reproduce [SCALE=quick] [DATA=folder] [SOURCE=hub] · make test · make ui · make lint · make docs
-# · make bench [DATA=folder]
+# · make bench [DATA=folder] · make rulegraph
 
 SCALE ?= quick
 PYTHON ?= python3
@@ -15,7 +15,7 @@ ENV := $(BIN)/.gptbench-installed
 CONFIGFILE := config/$(if $(filter quick,$(SCALE)),config,$(SCALE)).yaml
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: reproduce test ui lint docs bench clean environment
+.PHONY: reproduce test ui lint docs rulegraph bench clean environment
 
 reproduce: $(ENV)
 	@snakemake --cores all --configfile $(CONFIGFILE) $(if $(DATA)$(SOURCE),--config) $(if $(DATA),data_root="$(abspath $(DATA))") $(if $(SOURCE),source=$(SOURCE))
@@ -31,6 +31,9 @@ lint: $(ENV)
 
 docs: $(ENV)
 	@mkdocs build --strict
+
+rulegraph: $(ENV)
+	@python docs/_rulegraph.py
 
 bench: $(ENV)
 	@python benchmarks/run.py

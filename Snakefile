@@ -1,6 +1,7 @@
 # The GPT-1 paper as a workflow: `snakemake --cores all` runs the quick scale.
 from pathlib import Path
 
+from gptbench.display import Watch
 from gptbench.plan import workflow_plan
 from gptbench.worker import finished, started
 
@@ -9,7 +10,11 @@ if "scale" not in config:  # a scale file given with --configfile stands alone
     configfile: Path(workflow.basedir) / "config" / "config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 plan = workflow_plan(config, Path(workflow.basedir) / "config")
+watch = Watch.attach(workflow, plan.root / "logs")
 
 
 rule all:
@@ -34,8 +39,8 @@ onstart:
 
 
 onsuccess:
-    finished(plan.root, plan.config.tracking_uri, ok=True)
+    finished(plan, watch, ok=True)
 
 
 onerror:
-    finished(plan.root, plan.config.tracking_uri, ok=False)
+    finished(plan, watch, ok=False)

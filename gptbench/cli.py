@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gptbench import worker
+from gptbench.display import QUIET
 from gptbench.errors import UserError
 
 STAGES = {
@@ -97,7 +98,10 @@ def _logged(path: Path | None) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     streams = sys.stdout, sys.stderr
     with path.open("w", encoding="utf-8", buffering=1) as log:
-        sys.stdout, sys.stderr = Tee(streams[0], log), Tee(streams[1], log)
+        if os.environ.get(QUIET):
+            sys.stdout = sys.stderr = log
+        else:
+            sys.stdout, sys.stderr = Tee(streams[0], log), Tee(streams[1], log)
         try:
             yield
         finally:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
-from typing import Any
+from collections.abc import Iterable, Iterator, Sized
+from multiprocessing import parent_process
+from typing import Any, TypeVar
 
 INTERVAL = 15.0
 _REFRESH = 0.2
+T = TypeVar("T")
 
 
 def amount(value: float) -> str:
@@ -27,25 +31,34 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def folded(start: str, parts: Iterable[str], end: str = "", width: int = 79) -> list[str]:
+    """`start part, part, ...` on lines of `width` columns, broken between parts alone."""
+    text = start + ", ".join(part.replace(" ", "\0") for part in parts) + end
+    lines = textwrap.wrap(
+        text, width, subsequent_indent="    ", drop_whitespace=True, break_on_hyphens=False
+    )
+    return [line.replace("\0", " ") for line in lines]
+
+
 class Progress:
     """How far a job is, its rate and the time left.
 
     Parameters
     ----------
-    total : of the quantity that `update` adds to.
+    total : of the quantity that `update` adds to; None where it is not known.
     label : what is being done.
     unit : name of the quantity, as in `tokens`.
     done : what an earlier run of the same job had done already.
     """
 
-    def __init__(self, total: float, label: str, unit: str, done: float = 0) -> None:
+    def __init__(self, total: float | None, label: str, unit: str, done: float = 0) -> None:
         self.total, self.label, self.unit = total, label, unit
         self.done = self._before = done
         self.facts: dict[str, Any] = {}
         self._start = self._last = time.monotonic()
         self._spoken = False
         self._bar: Any = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and parent_process() is None:  # one of several has no bar
             from tqdm import tqdm
 
             self._bar = tqdm(
@@ -85,13 +98,17 @@ class Progress:
 
     def _say(self) -> None:
         rate = self.rate
-        left = (self.total - self.done) / max(rate, 1e-9)
-        share = 100 * self.done / self.total if self.total else 100
+        how_far, left = f"{amount(self.done)} {self.unit}", ""
+        if self.total is not None:
+            share = 100 * self.done / self.total if self.total else 100
+            how_far = f"{share:.0f} % of {amount(self.total)} {self.unit}"
+            if self.done < self.total:
+                left = f"{duration((self.total - self.done) / max(rate, 1e-9))} left"
         parts = [
-            f"{self.label}: {share:.0f} % of {amount(self.total)} {self.unit}",
+            f"{self.label}: {how_far}",
             f"{amount(rate)} {self.unit}/s",
             self._facts(),
-            f"{duration(left)} left" if self.done < self.total else "",
+            left,
         ]
         print(", ".join(part for part in parts if part), flush=True)
         self._spoken = True
@@ -102,3 +119,16 @@ class Progress:
             self._bar.close()
         elif self._spoken:
             self._say()
+
+
+def watched(items: Iterable[T], label: str, unit: str, total: float | None = None) -> Iterator[T]:
+    """The items one by one, with their progress; `total` is their number where they have none."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    progress = Progress(total, label, unit)
+    try:
+        for item in items:
+            yield item
+            progress.update(1)
+    finally:
+        progress.close()

@@ -27,9 +27,13 @@ import tempfile
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptbench import lock
+
+if TYPE_CHECKING:
+    from gptbench.display import Watch
+    from gptbench.plan import Plan
 
 SOCKET = "GPTBENCH_WORKER"
 WARM = tuple("encode pretrain finetune zeroshot fewshot corpus tokenizer contamination".split())
@@ -113,19 +117,18 @@ def started(root: Path) -> None:
     lock.take(process.pid)
 
 
-def finished(root: Path, tracking_uri: str | None, ok: bool) -> None:
-    """Log what was run to MLflow and say where to look (called when the workflow ends)."""
+def finished(plan: Plan, watch: Watch, ok: bool) -> None:
+    """Log what was run to MLflow and say what came of it (called when the workflow ends)."""
+    from gptbench import summary
+
+    watch.stop()
     os.environ.pop(SOCKET, None)
     lock.release()
+    started = time.time() - watch.elapsed
+    uri = plan.config.tracking_uri
     command = [sys.executable, "-m", "gptbench", "track", "sync", "--best-effort", "--results"]
-    subprocess.run(
-        [*command, str(root), *(["--uri", tracking_uri] if tracking_uri else [])], check=False
-    )
-    page = root / "report" / "index.html"
-    if ok and page.exists():
-        print(f"The report: {page}    The runs: make ui", file=sys.stderr)
-    elif not ok:
-        print("Not all is made; the same command goes on from here.", file=sys.stderr)
+    subprocess.run([*command, str(plan.root), *(["--uri", uri] if uri else [])], check=False)
+    print("\n".join(["", *summary.lines(plan, watch, ok, started), ""]), file=sys.stderr)
 
 
 # The worker's side. --------------------------------------------------------------------------

@@ -78,6 +78,7 @@ class Project:
         self.folder = folder
         shutil.copytree(PROJECT / "workflow", folder / "workflow")
         shutil.copytree(PROJECT / "config", folder / "config")
+        shutil.copytree(PROJECT / "profiles", folder / "profiles")
         shutil.copy(PROJECT / "Snakefile", folder)
         shutil.copy(PROJECT / "environment.yml", folder)
         self.config = dict(tiny_config() if config is None else config)

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 from gptbench.artifacts import digest, file_digest
 from gptbench.data import text as texts
 from gptbench.errors import UserError
+from gptbench.progress import watched
 from gptbench.settings import CorpusSettings, nearest
 
 BLOCK = 1 << 22
@@ -57,6 +58,15 @@ class Collection(NamedTuple):
     files: dict[str, list[Path]]
     digests: dict[str, str]
     origin: dict[str, Any] | None = None
+
+    @property
+    def training_books(self) -> int | None:
+        """How many books are trained on; None where a file may hold many, or some are held out."""
+        files = self.files.get("train")
+        many = (".jsonl", ".parquet", *PACKED)
+        if files is None or any(path.suffix.lower() in many for path in files):
+            return None
+        return len(files)
 
     @property
     def size(self) -> int:
@@ -429,14 +439,22 @@ def _chunks_of(book: Path | Book, strip_licence: bool) -> Counter[str]:
 
 
 def count_chunks(
-    books: Iterable[Path | Book], workers: int, strip_licence: bool = False
+    books: Iterable[Path | Book],
+    workers: int,
+    strip_licence: bool = False,
+    total: int | None = None,
 ) -> Counter[str]:
-    """How often each run of characters between white space occurs, over all books."""
-    total: Counter[str] = Counter()
+    """How often each run of characters between white space occurs, over all books.
+
+    `total` is the number of books, if it is known.
+    """
+    if total is None and isinstance(books, Sized):
+        total = len(books)
+    found: Counter[str] = Counter()
     with in_order(partial(_chunks_of, strip_licence=strip_licence), books, workers) as counters:
-        for counted in counters:
-            total.update(counted)
-    return total
+        for counted in watched(counters, "tokenizer", "books", total):
+            found.update(counted)
+    return found
 
 
 _work: Callable[[Any], Any] | None = None

@@ -39,6 +39,7 @@ from gptbench.data.books import (
     training_books,
 )
 from gptbench.data.tasks import input_digests, load_examples
+from gptbench.progress import watched
 from gptbench.settings import ContaminationJob, TaskSpec
 
 NGRAM, SHORTEST = 13, 8
@@ -202,11 +203,14 @@ def _hashes(values: Hashes, lengths: Sequence[int]) -> Iterator[tuple[int, Hashe
 
 
 def overlap(
-    tasks: Sequence[tuple[TaskSpec, Path]], books: Iterable[Path | Book], workers: int
+    tasks: Sequence[tuple[TaskSpec, Path]],
+    books: Iterable[Path | Book],
+    workers: int,
+    total: int | None = None,
 ) -> dict[str, Any]:
     """The overlap of the scored splits of `tasks` with `books`: what `contamination.json` holds.
 
-    Each task comes with the folder of its data.
+    Each task comes with the folder of its data; `total` is the number of books, if it is known.
     """
     numbers: dict[str, int] = {}
     splits: dict[tuple[str, str], list[list[int]]] = {}
@@ -218,7 +222,7 @@ def overlap(
             ]
     grams = Grams(list(numbers))
     with in_order(partial(_found_in, grams=grams), books, workers) as done:
-        results = list(done)
+        results = list(watched(done, "contamination", "books", total))
     hit, first = grams.overlapping([found for found, _ in results])
     report: dict[str, dict[str, Any]] = {}
     for (name, split), examples in splits.items():
@@ -259,15 +263,18 @@ def run(
     """
     start = time.perf_counter()
     read: Iterable[Path | Book] = ()
+    total = None
     if job.corpus is None:
         read = files = book_files(books, "train")
+        total = len(files)
         digests = {"books/train": digest_of(files)}
     else:
         collection = collect(books, job.corpus)
         read, digests = training_books(collection, job.corpus), collection.digests
+        total = collection.training_books
     tasks = [(task, (roots or {}).get(task.name, data)) for task in job.tasks]
     stage = Run("contamination", job, {**digests, **input_digests(tasks, data)})
-    result = overlap(tasks, read, job.workers)
+    result = overlap(tasks, read, job.workers, total)
     write_json(out, {"run_id": stage.id, **result})
     stage.finish(out.with_suffix(""), ngrams=result["ngrams"], words=result["words"])
     seconds = time.perf_counter() - start

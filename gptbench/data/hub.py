@@ -25,6 +25,7 @@ from typing import Any
 from gptbench.artifacts import MANIFEST, Run, atomic, file_digest, read_json
 from gptbench.data.text_sets import asked
 from gptbench.errors import UserError
+from gptbench.progress import watched
 from gptbench.settings import TEXTS, FetchJob, HubSettings, TaskSpec, nearest
 
 FOLDER = "hub"
@@ -190,7 +191,7 @@ def _rows(task: TaskSpec, hub: HubSettings, data: Any, where: str) -> Iterator[d
                 f" {', '.join(data.column_names)}{nearest(column, data.column_names)}"
             )
     label = _labels(task, hub, data)
-    for number, row in enumerate(data, 1):
+    for number, row in enumerate(watched(data, f"fetch: {where}", "rows"), 1):
         here = f"{where}, row {number}"
         found: dict[str, Any] = {}
         for key in TEXTS[task.format]:

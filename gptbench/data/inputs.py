@@ -32,6 +32,7 @@ from gptbench.data.repeats import repeats
 from gptbench.data.tasks import Example, Parsed, files_of, load_split
 from gptbench.data.tokenizer import Tokenizer
 from gptbench.errors import UserError
+from gptbench.progress import Progress
 from gptbench.settings import EncodeJob, TaskSpec
 
 __all__ = ["Encoded", "EncodedTask", "encode_task", "fine_tuning_inputs", "run", "zero_shot_inputs"]
@@ -283,7 +284,7 @@ def draw(examples: list[Example], rows: int | None, seed: int, name: str) -> lis
 
 
 def _encode_fine_tuning(
-    job: EncodeJob, examples: Sequence[Example], pool: Pool
+    job: EncodeJob, examples: Sequence[Example], pool: Pool, progress: Progress
 ) -> tuple[Encoded, float]:
     split = _Split(pool)
     for example in examples:
@@ -291,6 +292,7 @@ def _encode_fine_tuning(
         for spans in found:
             split.add(spans)
         split.cut += cut
+        progress.update(1)
     encoded = split.encoded(examples, scored=False, regression=job.task.range is not None)
     return encoded, split.cut / len(examples)
 
@@ -329,14 +331,19 @@ def encode_task(
     parsed = {split: load_split(task, split, root) for split in task.files}
     again = repeats(task, parsed)
     splits: dict[str, Encoded] = {}
+    drawn = {}
     for split, part in parsed.items():
         rows = job.limits.train if split == task.train else job.limits.eval
-        examples = draw(part.examples, rows, job.seed, f"{task.name}/{split}")
-        encoded, cut = _encode_fine_tuning(job, examples, pool)
+        drawn[split] = draw(part.examples, rows, job.seed, f"{task.name}/{split}")
+    progress = Progress(sum(map(len, drawn.values())), f"encode: {task.name}", "rows")
+    for split, part in parsed.items():
+        examples = drawn[split]
+        encoded, cut = _encode_fine_tuning(job, examples, pool, progress)
         if tuned:
             splits[split] = encoded
         longest = max(len(pool(text)) for example in examples for text in example.texts)
         facts.add(split, part, examples, encoded, cut, {**again[split], "longest": longest})
+    progress.close()
     zero: dict[str, Encoded] = {}
     for split in _zero_shot_splits(task) if job.zeroshot else []:
         name = f"{task.name}/{split}/zeroshot"

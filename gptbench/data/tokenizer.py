@@ -329,12 +329,15 @@ def _bad_line(number: int, what: str, key: str) -> UserError:
 
 
 def count_words(
-    books: Iterable[Path | Book], workers: int = 1, strip_licence: bool = False
+    books: Iterable[Path | Book],
+    workers: int = 1,
+    strip_licence: bool = False,
+    total: int | None = None,
 ) -> Counter[str]:
-    """How often each lower-case word (not line breaks) occurs in the books."""
+    """How often each lower-case word (not line breaks) occurs in the books (`total` of them)."""
     counted: Counter[str] = Counter()
     known: dict[str, list[str]] = {}
-    for chunk, n in count_chunks(books, workers, strip_licence).items():
+    for chunk, n in count_chunks(books, workers, strip_licence, total).items():
         for piece in texts.pieces(chunk):
             if piece not in known:
                 known[piece] = texts.piece_words(piece)[0]
@@ -348,12 +351,13 @@ def train(
     settings: TokenizerSettings,
     workers: int = 2,
     strip_licence: bool = False,
+    total: int | None = None,
 ) -> Tokenizer:
     """Learn merges from the words of `books` (section 4.1); the same books give the same bytes.
 
     Fewer than `settings.merges` are learnt where no pair occurs `min_frequency` times any more.
     """
-    return train_on_counts(count_words(books, workers, strip_licence), settings)
+    return train_on_counts(count_words(books, workers, strip_licence, total), settings)
 
 
 def train_on_counts(counts: Counter[str], settings: TokenizerSettings) -> Tokenizer:
@@ -462,7 +466,12 @@ def run_train(job: TokenizerJob, books: Path, out: Path) -> Tokenizer:
             for count, book in enumerate(training_books(collection, reading), 1):  # noqa: B007
                 yield book
 
-        tokenizer = train(counted(), settings, strip_licence=reading.strip_licence)
+        tokenizer = train(
+            counted(),
+            settings,
+            strip_licence=reading.strip_licence,
+            total=collection.training_books,
+        )
     print(
         f"tokenizer: {len(tokenizer.merges)} merges, {tokenizer.vocab_size} symbols"
         f" from {count} books",

@@ -27,6 +27,7 @@ from gptbench.evaluation.zeroshot import (
     write_predictions,
 )
 from gptbench.models.weights import build, check, load, read
+from gptbench.progress import watched
 from gptbench.settings import FewShotJob
 
 
@@ -69,7 +70,9 @@ def run(
             found, fitted = questions.encoded(task.scored[main_score(task)], shots)
             asked.append((str(shots), fitted, ZeroTask(task, found, sequences)))
     batches = sequences.batches(device.place)
-    values = mean_log_probabilities(model, batches, len(sequences), device)
+    label = f"fewshot: {job.model} seed {job.seed}"
+    steps = watched(batches, label, "batches")
+    values = mean_log_probabilities(model, steps, len(sequences), device)
     scores: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     for name, fitted, each in asked:

@@ -10,7 +10,7 @@ candidate. A tie of k candidates counts 1/k, so a model that knows nothing score
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ class Sequences:
 
 @torch.inference_mode()
 def mean_log_probabilities(
-    model: LanguageModel, batches: Sequence[tuple[Tensor, ...]], count: int, device: Device
+    model: LanguageModel, batches: Iterable[tuple[Tensor, ...]], count: int, device: Device
 ) -> Floats:
     """[count]: the mean of log P(token | those before) over each sequence's scored tokens.
 
@@ -320,18 +320,23 @@ class Study:
     def evaluate(self) -> None:
         """Score all checkpoints."""
         batches = self.sequences.batches(self.device.place)
-        progress = Progress(len(self.files), self.label, "checkpoints")
+        progress = Progress(len(self.files) * len(batches), self.label, "batches")
+
+        def counted() -> Iterator[tuple[Tensor, ...]]:
+            for batch in batches:
+                yield batch
+                progress.update(1, checkpoint=step)
+
         model = self._model(next(iter(self.files.values())))
         for step, path in self.files.items():
             load(path, model)
-            values = mean_log_probabilities(model, batches, len(self.sequences), self.device)
+            values = mean_log_probabilities(model, counted(), len(self.sequences), self.device)
             for task in self.tasks:
                 entry, rows = task.evaluate(values)
                 self.scores.append({"step": step, **entry})
                 self.rows += [{"step": step, **row} for row in rows]
             for entry in self.probes.evaluate(values) if self.probes else []:
                 self.probed.append({"step": step, **entry})
-            progress.update(1)
         progress.close()
 
     def write(self, out: Path, seconds: float) -> None:

@@ -32,6 +32,17 @@ def option(word, name):
     return lambda wildcards, input: [word, str(Path(input[name]).parent)] if input[name] else []
 
 
+def shown(path, caption, category, subcategory=None, **labels):
+    """A path that `snakemake --report` shows; its caption is a file of `workflow/report`."""
+    return report(
+        path,
+        caption=f"../report/{caption}.rst",
+        category=category,
+        subcategory=subcategory,
+        labels=labels,
+    )
+
+
 def one_of(names):
     """The pattern of these names; one that nothing fits where there are none."""
     return "|".join(sorted(names)) or "(?!)"

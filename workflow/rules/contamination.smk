@@ -7,7 +7,9 @@ if plan.pretrains:
             books=book_files(),
             files=sorted({path for task in plan.task_names() for path in task_files(task)}),
         output:
-            found=f"{ROOT}/contamination.json",
+            found=shown(
+                f"{ROOT}/contamination.json", "contamination", "Data", shows="contamination"
+            ),
             manifest=f"{ROOT}/contamination/manifest.json",
         log:
             f"{ROOT}/logs/contamination.log",

@@ -21,7 +21,7 @@ if plan.config.synthetic:
         input:
             world_files(),
         output:
-            f"{ROOT}/world-gates.json",
+            shown(f"{ROOT}/world-gates.json", "gates", "Data", shows="gates of the world"),
         log:
             f"{ROOT}/logs/gates.log",
         conda:

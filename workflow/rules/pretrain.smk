@@ -8,7 +8,13 @@ rule pretrain:
         corpus=lambda wildcards: f"{plan.corpus_folder(wildcards.model)}/manifest.json",
     output:
         model=f"{ROOT}/pretrain/{{model}}/seed{{p}}/model.safetensors",
-        metrics=f"{ROOT}/pretrain/{{model}}/seed{{p}}/metrics.json",
+        metrics=shown(
+            f"{ROOT}/pretrain/{{model}}/seed{{p}}/metrics.json",
+            "pretrain",
+            "Pre-training",
+            model="{model}",
+            seed="{p}",
+        ),
         manifest=f"{ROOT}/pretrain/{{model}}/seed{{p}}/manifest.json",
     log:
         f"{ROOT}/logs/pretrain/{{model}}-seed{{p}}.log",
@@ -33,7 +39,13 @@ rule weights:
         tokenizer=f"{ROOT}/tokenizer/manifest.json",
     output:
         model=f"{ROOT}/pretrain/{{model}}/seed{{p}}/model.safetensors",
-        metrics=f"{ROOT}/pretrain/{{model}}/seed{{p}}/metrics.json",
+        metrics=shown(
+            f"{ROOT}/pretrain/{{model}}/seed{{p}}/metrics.json",
+            "pretrain",
+            "Pre-training",
+            model="{model}",
+            seed="{p}",
+        ),
         manifest=f"{ROOT}/pretrain/{{model}}/seed{{p}}/manifest.json",
     log:
         f"{ROOT}/logs/pretrain/{{model}}-seed{{p}}.log",

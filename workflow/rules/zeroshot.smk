@@ -7,7 +7,13 @@ rule zeroshot:
         tasks=[f"{ROOT}/tasks/{task}/manifest.json" for task in plan.encoded_zeroshot()],
         tokenizer=f"{ROOT}/tokenizer/manifest.json",
     output:
-        metrics=f"{ROOT}/zeroshot/{{model}}/seed{{p}}/metrics.json",
+        metrics=shown(
+            f"{ROOT}/zeroshot/{{model}}/seed{{p}}/metrics.json",
+            "zeroshot",
+            "Zero-shot",
+            model="{model}",
+            seed="{p}",
+        ),
         manifest=f"{ROOT}/zeroshot/{{model}}/seed{{p}}/manifest.json",
     log:
         f"{ROOT}/logs/zeroshot/{{model}}-seed{{p}}.log",

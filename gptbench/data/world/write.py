@@ -13,6 +13,7 @@ from gptbench.data.world import files
 from gptbench.data.world.pages import PAGE_SHARES, book
 from gptbench.data.world.rows import Row
 from gptbench.data.world.tasks import make_rows
+from gptbench.progress import watched
 
 VERSION = 2
 """Raised with every change that changes the world's bytes."""
@@ -115,7 +116,7 @@ def _write_books(out: Path, seed: int, train: int, validation: int, words: int) 
     counts: dict[str, int] = {}
     for split, number in (("train", train), ("validation", validation)):
         total = 0
-        for index in range(number):
+        for index in watched(range(number), f"world: {split}", "books"):
             text = book(Random(f"{seed}-books-{split}-{index}"), words)
             files.write_text(out / "books" / split / f"book-{index:04d}.txt", text)
             total += len(text.split())
