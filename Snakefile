@@ -35,7 +35,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    started(plan.root)
+    started(plan)
 
 
 onsuccess:

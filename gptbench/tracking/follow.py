@@ -24,6 +24,8 @@ from gptbench.tracking.sync import writing
 from gptbench.training.live import find
 
 LOCK = ".follow.lock"
+# Behind the jobs, but not starved where they keep every core busy.
+NICE = 10
 
 
 def follow(results: Path, uri: str | None = None, every: float = 10.0) -> None:
@@ -41,7 +43,7 @@ def follow(results: Path, uri: str | None = None, every: float = 10.0) -> None:
         raise UserError(f"{results}: no such folder; --results takes results/<scale>")
     store = Store.of(results.parent, uri)
     with suppress(OSError):
-        os.nice(19)
+        os.nice(NICE)
     try:
         with FileLock(results / LOCK, timeout=0):
             _follow(Follower(results, store), every)

@@ -174,20 +174,22 @@ class Logger:
         known = {run["mlflow"] for run in self.entry["runs"].values()}
         known |= {run["mlflow"] for run in self.entry["live"].values()}
         for run in flat:  # earlier versions had no stages between
-            stage = self.stage(run.data.tags.get("gptbench.stage", "other"))
-            self.client.set_tag(run.info.run_id, "mlflow.parentRunId", stage)
-            self._enter(run, known)
+            if self._enter(run, known) and "gptbench.stage" in run.data.tags:
+                stage = self.stage(run.data.tags["gptbench.stage"])
+                self.client.set_tag(run.info.run_id, "mlflow.parentRunId", stage)
         for stage in list(self.entry["stages"].values()):
             for run in self._children(stage):
                 self._enter(run, known)
 
-    def _enter(self, run: Run, known: set[str]) -> None:
+    def _enter(self, run: Run, known: set[str]) -> bool:
+        """Whether the run stays."""
         tags = run.data.tags
         if run.info.run_id in known:
-            return
+            return True
         if run.info.status == "RUNNING" or "gptbench.live" in tags:
             self.client.delete_run(run.info.run_id)
-        elif "gptbench.superseded" not in tags:
+            return False
+        if "gptbench.superseded" not in tags:
             self.entry["runs"].setdefault(
                 tags.get("gptbench.folder", ""),
                 {
@@ -196,6 +198,7 @@ class Logger:
                     "mlflow": run.info.run_id,
                 },
             )
+        return True
 
     def _settle(self, finished: set[tuple[str, str]]) -> None:
         """A followed job that is gone without an end was killed; finished ones are logged next."""

@@ -129,7 +129,6 @@ def _sync(results: Path, store: Store, summary: Summary, models: bool, ui: str |
         return
     served = store.name if store.name.startswith("http") else page.UI
     summary.ui = ui or entry.get("ui") or served
-    page.fill(results, entry, summary.ui)
 
     def nothing_new() -> bool:
         return (
@@ -138,16 +137,17 @@ def _sync(results: Path, store: Store, summary: Summary, models: bool, ui: str |
             and not pending(jobs, entry)
             and not (models and unregistered(jobs, entry))
             and not any(run["running"] for run in entry.get("live", {}).values())
-            and entry.get("ui", summary.ui) == summary.ui
+            and entry.get("ui", served) == summary.ui
             and store.holds(entry["parent"])
         )
 
     if nothing_new():
         summary.known = len(jobs)
+        page.fill(results, entry, summary.ui)
         return
     with writing(results, store) as ledger:
         entry = ledger["stores"].setdefault(store.name, {})
-        if nothing_new():
+        if nothing_new():  # another process did it meanwhile
             summary.known = len(jobs)
             return
         if entry and not store.holds(entry.get("parent", "")):
