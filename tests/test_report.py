@@ -179,7 +179,7 @@ def test_runs_that_the_config_does_not_ask_for_are_not_read(synthetic: Path) -> 
 def test_an_empty_folder_gives_a_report_of_missing_runs(tmp_path: Path) -> None:
     run(make_job(), tmp_path)
     text = (tmp_path / "report/index.html").read_text("utf-8")
-    assert re.search(r"0 of \d+</span> there", text)
+    assert re.search(r"0 of \d+</span> runs there", text)
 
 
 def test_no_folder_is_one_line(tmp_path: Path) -> None:
