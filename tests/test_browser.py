@@ -38,8 +38,12 @@ def test_every_link_of_the_page_leads_to_a_place_on_it(
     for link in links:
         target = str(link.get_attribute("href")).partition("#")[2]
         assert browser.find_elements(By.ID, target), target
+        if not link.is_displayed():
+            browser.find_element(By.CSS_SELECTOR, "nav summary").click()
         link.click()
         assert browser.current_url.endswith(f"#{target}")
+        below = "return document.getElementById(arguments[0]).getBoundingClientRect().top"
+        assert browser.execute_script(below, target) >= 40, "under the bar"
 
 
 @pytest.mark.parametrize("width", [1250, 390])

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gptbench.report.results import TRAIN, Results, walk_missing
+from gptbench.report.reference import Reference
+from gptbench.report.results import TRAIN, Results, in_order, walk_missing
 
 FILES = ("metrics.json", "predictions.parquet", "curves.csv", "manifest.json")
+ZERO_SHOT = " zero-shot"
 STAGES = {"pretrain": "Pre-training", "zeroshot": "Zero-shot", "fewshot": "Few-shot"}
 
 
@@ -47,10 +49,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """The entries of a variant, or of a stage."""
+    """The entries of a variant, with its name, or of a stage."""
 
     anchor: str
     title: str
+    name: str
     entries: list[Entry]
 
     @property
@@ -72,6 +75,13 @@ def of_model(stage: str, model: str) -> str:
     return _anchor(f"{stage}/{model}")
 
 
+def of_found(variant: str, task: str) -> str:
+    """The anchor of a row of the statistics, where `transformer zero-shot` is a variant."""
+    if variant.endswith(ZERO_SHOT):
+        return of_model("zeroshot", variant.removesuffix(ZERO_SHOT))
+    return of_cell(variant, "" if task == "average" else task)
+
+
 def _anchor(folder: str) -> str:
     return "run-" + quote(folder)
 
@@ -79,10 +89,10 @@ def _anchor(folder: str) -> str:
 # The section. ---------------------------------------------------------------------------------
 
 
-def section(results: Results) -> list[Group]:
-    """A group a stage without fine-tuning, then one a variant, in the order of the studies."""
+def section(results: Results, reference: Reference) -> list[Group]:
+    """A group a stage without fine-tuning, then one a variant; tasks in the paper's order."""
     missing = dict(walk_missing(results.missing))
-    found = [*_stages(results, missing), *_variants(results, missing)]
+    found = [*_stages(results, missing), *_variants(results, reference, missing)]
     return [group for group in found if group.entries]
 
 
@@ -106,7 +116,7 @@ def _stages(results: Results, missing: Mapping[str, list[str]]) -> Iterator[Grou
             entries.append(
                 Entry(_anchor(folder), f"{model}", columns, lines, missing.get(folder, []))
             )
-        yield Group(f"runs-{stage}", STAGES[stage], entries)
+        yield Group(f"runs-{stage}", STAGES[stage], "", entries)
 
 
 def _missing_models(stage: str, missing: Mapping[str, list[str]]) -> list[str]:
@@ -129,9 +139,15 @@ def _measures(stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _variants(results: Results, missing: Mapping[str, list[str]]) -> Iterator[Group]:
+def _variants(
+    results: Results, reference: Reference, missing: Mapping[str, list[str]]
+) -> Iterator[Group]:
     entries: dict[str, list[Entry]] = {}
-    for (variant, task), runs in results.runs.items():
+    order = in_order(results.job.tasks, reference)
+    for (variant, task), runs in sorted(
+        results.runs.items(),
+        key=lambda item: (list(results.asked.variants).index(item[0][0]), order.index(item[0][1])),
+    ):
         folder = f"finetune/{variant}/{task}"
         if not runs and folder not in missing:
             continue
@@ -156,8 +172,7 @@ def _variants(results: Results, missing: Mapping[str, list[str]]) -> Iterator[Gr
             Entry(of_cell(variant, task), spec.title, columns, lines, missing.get(folder, []))
         )
     for variant, found in entries.items():
-        title = f"{results.asked.variants[variant].title} ({variant})"
-        yield Group(of_cell(variant), title, found)
+        yield Group(of_cell(variant), results.asked.variants[variant].title, variant, found)
 
 
 def _line(
