@@ -14,11 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gptbench.artifacts import MANIFEST, read_json
+from gptbench.artifacts import read_json
 from gptbench.errors import UserError
 from gptbench.tracking.connection import connected
 from gptbench.tracking.jobs import Job, curve_cells
-from gptbench.tracking.log import Logger, still_alive
+from gptbench.tracking.log import Logger, finished, still_alive
 from gptbench.tracking.store import Away, Store, shown
 from gptbench.tracking.sync import writing
 from gptbench.training.live import find
@@ -62,8 +62,9 @@ def _follow(follower: Follower, every: float) -> None:
                 away = str(error)
                 print(f"MLflow: {away[:200]}; tried again every {every:g} s", flush=True)
         time.sleep(every)
-    with suppress(Away):
-        follower.look([])
+    if follower.open:
+        with suppress(Away):
+            follower.look([])
 
 
 def running(results: Path) -> list[tuple[Job, dict[str, Any]]]:
@@ -76,8 +77,7 @@ def _live(results: Path, path: Path) -> tuple[Job, dict[str, Any]] | None:
         return None
     try:
         state = read_json(path)
-        manifest = path.parent / MANIFEST
-        if manifest.exists() and read_json(manifest).get("run_id") == state["run_id"]:
+        if finished(path.parent, state["run_id"]):
             return None
     except UserError:  # it ended between two looks
         return None
@@ -91,7 +91,7 @@ class Follower:
     def __init__(self, results: Path, store: Store) -> None:
         self.results, self.store = results, store
         self.machine = Machine()
-        self._open = False
+        self.open = False
 
     def look(self, jobs: list[tuple[Job, dict[str, Any]]]) -> None:
         """Log what is new of these jobs; the runs of jobs that are gone become KILLED."""
@@ -101,19 +101,15 @@ class Follower:
         ):
             entry = ledger["stores"].setdefault(self.store.name, {})
             logger = Logger(client, self.store, self.results, entry)
-            if not self._open or not entry.get("parent"):
+            if not self.open or not entry.get("parent"):
                 logger.open([job for job, _ in jobs])
-                self._open = True
+                self.open = True
             for job, state in jobs:
                 self._log(logger, job, state)
             keys = {job.key for job, _ in jobs}
             for key, record in entry["live"].items():
-                if key not in keys and not self._finished(key, record):
+                if key not in keys and not finished(self.results / key, record["run_id"]):
                     logger.kill(record)
-
-    def _finished(self, key: str, record: dict[str, Any]) -> bool:
-        path = self.results / key / MANIFEST
-        return path.exists() and read_json(path).get("run_id") == record["run_id"]
 
     def _log(self, logger: Logger, job: Job, state: dict[str, Any]) -> None:
         live = logger.entry["live"]

@@ -98,7 +98,7 @@ class Logger:
             self.entry.setdefault(name, {})
         self.entry.setdefault("report", None)
         self._look_up()
-        self._settle({(job.key, job.run_id) for job in jobs})
+        self._settle()
 
     def _experiment(self) -> str:
         name = f"gptbench/{self.scale}"
@@ -200,10 +200,11 @@ class Logger:
             )
         return True
 
-    def _settle(self, finished: set[tuple[str, str]]) -> None:
+    def _settle(self) -> None:
         """A followed job that is gone without an end was killed; finished ones are logged next."""
         for key, record in self.entry["live"].items():
-            if (key, record["run_id"]) not in finished and not still_alive(self.results / key):
+            folder = self.results / key
+            if not finished(folder, record["run_id"]) and not still_alive(folder):
                 self.kill(record)
 
     def kill(self, record: dict[str, Any]) -> None:
@@ -357,6 +358,12 @@ class Logger:
             ):
                 place = Path("report", path.parent.relative_to(report)).as_posix()
                 self.client.log_artifact(parent, str(path), place)
+
+
+def finished(folder: Path, run_id: str) -> bool:
+    """Whether a job has ended well in its folder."""
+    path = folder / MANIFEST
+    return path.exists() and bool(read_json(path).get("run_id") == run_id)
 
 
 def still_alive(folder: Path) -> bool:
