@@ -52,9 +52,7 @@ def training(results: Path, place: Path, steps: int, live: bool) -> dict[str, fl
     (root / "corpus").symlink_to(results.absolute() / "corpus")
     out = root / PRETRAIN
     words = ["--settings", json.dumps(settings), "--corpus", str(root / "corpus")]
-    job = start(
-        "pretrain", *words, "--out", str(out), GPTBENCH_LIVE_SECONDS="5" if live else "1e9"
-    )
+    job = start("pretrain", *words, "--out", str(out), GPTBENCH_LIVE_SECONDS="5" if live else "1e9")
     took: dict[str, float] = {}
     if live:
         while not (out / "live.json").exists():

@@ -147,9 +147,7 @@ def follow_command(root: Path, uri: str | None) -> list[str]:
 class Worker:
     """Accepts jobs until the workflow's process is gone."""
 
-    def __init__(
-        self, path: Path, owner: int, listener: socket.socket, follow: list[str]
-    ) -> None:
+    def __init__(self, path: Path, owner: int, listener: socket.socket, follow: list[str]) -> None:
         self.path, self.owner, self.listener, self.follow = path, owner, listener, follow
         self.selector = selectors.DefaultSelector()
         self.begun: dict[int, float] = {}

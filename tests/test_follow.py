@@ -208,7 +208,7 @@ def test_a_real_job_is_followed_by_a_real_process(tmp_path: Path) -> None:
     results = tmp_path / "quick"
     write_corpus(results / "corpus")
     out = results / "pretrain/transformer/seed0"
-    job = pretrain_job(transformer(), steps=4000).to_json()
+    job = pretrain_job(transformer(), steps=1500).to_json()
     environment = {**os.environ, "GPTBENCH_LIVE_SECONDS": "0.5", "GPTBENCH_RESUME_SECONDS": "1"}
     environment.pop("GPTBENCH_WORKER", None)
 

@@ -22,7 +22,9 @@ BLOCK = '<script type="application/json" id="mlflow">{}</script>'
 TASK = {"name": "rte", "train": "train", "scored": {"dev": ["dev"]}, "files": {}}
 
 
-def facts(root: Path, rows: dict[str, int], found: dict[str, int], run_id: str = "fake-rte") -> None:
+def facts(
+    root: Path, rows: dict[str, int], found: dict[str, int], run_id: str = "fake-rte"
+) -> None:
     """The fake encode job of a task with three splits."""
     files = {split: f"glue/RTE/{split}.tsv" for split in rows}
     settings = {"task": {**TASK, "files": files}, "limits": {"train": 50}, "seed": 3}
@@ -46,7 +48,9 @@ def corpus(root: Path) -> None:
     (root / "corpus/index.json").write_text(json.dumps({"splits": splits, "tokenizer_id": "t"}))
 
 
-def job(folder: Path, stage: str, settings: dict[str, Any], inputs: dict[str, str], **more: Any) -> None:
+def job(
+    folder: Path, stage: str, settings: dict[str, Any], inputs: dict[str, str], **more: Any
+) -> None:
     """A fake job with inputs of its own."""
     fake_job(folder, stage, settings, more.pop("metrics", None), **more)
     path = folder / "manifest.json"
@@ -160,7 +164,7 @@ def test_a_subset_of_the_training_rows_is_other_data(tmp_path: Path) -> None:
         path.write_text(json.dumps(manifest))
         (found,) = [job for job in find_jobs(root) if job.stage == "finetune"]
         train, dev = data_of(root, found)
-        assert train.profile["rows"] == rows or 50
+        assert train.profile["rows"] == (rows or 50)
         assert dev.short == SHA["dev"][:32]
         digests.append(train.short)
     assert len(set(digests)) == 3
@@ -186,7 +190,10 @@ def test_kept_weights_are_logged_models(logged: Path) -> None:
     found = client(logged).search_logged_models([run_of(logged, "pretrain").info.experiment_id])
     models = {model.name: model for model in found}
     assert sorted(models) == ["finetune-full-rte-pre0-seed1", "pretrain-transformer-seed0"]
-    pretrain, finetune = models["pretrain-transformer-seed0"], models["finetune-full-rte-pre0-seed1"]
+    pretrain, finetune = (
+        models["pretrain-transformer-seed0"],
+        models["finetune-full-rte-pre0-seed1"],
+    )
     assert {str(model.status) for model in found} == {"READY"}
     assert pretrain.source_run_id == run_of(logged, "pretrain").info.run_id
     assert pretrain.params["backbone.n_layer"] == "2"
@@ -241,9 +248,13 @@ def test_the_report_gets_its_links_and_keeps_its_time(tmp_path: Path) -> None:
     parent = run_of(tmp_path, "reproduction").info
     assert (says["ui"], says["experiment"]) == ("http://127.0.0.1:5000", parent.experiment_id)
     assert says["parent"] == parent.run_id
-    ids = {run.data.tags["gptbench.run_id"]: run.info.run_id for run in runs(tmp_path)
-           if "gptbench.folder" in run.data.tags}
-    assert says["runs"] == ids and len(ids) == 5
+    ids = {
+        run.data.tags["gptbench.run_id"]: run.info.run_id
+        for run in runs(tmp_path)
+        if "gptbench.folder" in run.data.tags
+    }
+    assert says["runs"] == ids
+    assert len(ids) == 5
     artifacts = tmp_path / "mlartifacts/quick" / parent.run_id / "artifacts/report"
     assert (artifacts / "index.html").read_bytes() == (root / "report/index.html").read_bytes()
 
@@ -264,7 +275,11 @@ def test_a_page_without_the_block_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_nothing_in_the_block_ends_its_script() -> None:
-    entry = {"experiment": "1", "parent": "p", "runs": {"k": {"run_id": "</script>", "mlflow": "m"}}}
+    entry = {
+        "experiment": "1",
+        "parent": "p",
+        "runs": {"k": {"run_id": "</script>", "mlflow": "m"}},
+    }
     made = page.block(entry, page.UI)
     assert "<" not in made
     assert json.loads(made)["runs"] == {"</script>": "m"}

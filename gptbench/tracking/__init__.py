@@ -5,9 +5,9 @@ process, whatever is not logged yet. Only jobs that run for long are logged whil
 process of its own (`follow`). Nothing is lost when a server is away.
 
 A scale is one experiment (`gptbench/<scale>`), a reproduction one parent run in it, with a run
-for each stage below it and the stage's jobs below that. Runs carry our own id as the tag `gptbench.run_id`. A ledger
-beside the results (`tracking.json`) says what is logged where, so that a sync with nothing
-new ends without importing MLflow.
+for each stage below it and the stage's jobs below that. Runs carry our own id as the tag
+`gptbench.run_id`. A ledger beside the results (`tracking.json`) says what is logged where, so
+that a sync with nothing new ends without importing MLflow.
 """
 
 from gptbench.tracking.follow import follow

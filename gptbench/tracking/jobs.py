@@ -138,9 +138,7 @@ class Job:
             found[name, 0] = value
         return [(name, value, step) for (name, step), value in found.items()]
 
-    def curves(
-        self, points: Iterable[tuple[str, float, int]]
-    ) -> Iterator[tuple[str, float, int]]:
+    def curves(self, points: Iterable[tuple[str, float, int]]) -> Iterator[tuple[str, float, int]]:
         """A curve's points, and a language model's losses as perplexities besides."""
         backbone = self.manifest.get("settings", {}).get("backbone", {})
         causal = self.stage == "pretrain" and backbone.get("kind") not in NOT_CAUSAL

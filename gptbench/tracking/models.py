@@ -95,9 +95,7 @@ class Models:
             "model": model,
         }
 
-    def _metrics(
-        self, job: Job, run: str, model: str, final: Mapping[str, Any], step: int
-    ) -> None:
+    def _metrics(self, job: Job, run: str, model: str, final: Mapping[str, Any], step: int) -> None:
         """The final numbers again, tied to the model; the run's own history stays as it is."""
         from mlflow.entities import Metric
 
