@@ -116,7 +116,7 @@ def main() -> None:
         print(f"sync of the run's jobs: {told(sync(copy))}", flush=True)
         tree = place / "many" / "quick"
         many(args.results, tree)
-        print(f"sync of {RUNS} + encode runs: {told(sync(tree))}", flush=True)
+        print(f"sync of {RUNS} runs and those of the encoding: {told(sync(tree))}", flush=True)
         rows: dict[bool, list[dict[str, float]]] = {False: [], True: []}
         for _ in range(args.repeats):
             for live in (False, True):

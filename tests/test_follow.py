@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from gptbench import lock, tracking
+from gptbench.artifacts import write_text
 from gptbench.errors import UserError
 from gptbench.settings import FinetuneJob, PretrainJob
 from gptbench.tracking.follow import Follower, follow, running
@@ -174,12 +175,11 @@ def test_results_have_the_same_bytes_with_and_without(
     monkeypatch.setattr(live, "SECONDS", 0.0)
     monkeypatch.setattr(live, "INTERVAL", 0.0)
     shown: list[dict[str, Any]] = []
-    write = live.write_text
 
     def note(path: Path, text: str) -> None:
         if path.name == live.FILE:
             shown.append(json.loads(text))
-        write(path, text)
+        write_text(path, text)
 
     monkeypatch.setattr(live, "write_text", note)
     train(inputs, tmp_path / "with")

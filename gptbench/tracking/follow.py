@@ -178,7 +178,7 @@ class Machine:
             from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 
             try:
-                self._gpus = GPUMonitor()
+                self._gpus = GPUMonitor()  # type: ignore[no-untyped-call]
             except (ImportError, RuntimeError):
                 self._gpus = False
         if not self._gpus:

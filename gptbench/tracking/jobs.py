@@ -150,14 +150,14 @@ class Job:
     def system(self) -> dict[str, float]:
         """What the manifest knows of the machine's use, for MLflow's tab of system metrics."""
         known = {
-            f"system/{name}": float(self.manifest[key])
+            name: float(self.manifest[key])
             for key, name in SYSTEM.items()
             if _is_number(self.manifest.get(key))
         }
-        seconds, used = self.manifest.get("seconds"), self.manifest.get("cpu_seconds")
-        if _is_number(seconds) and _is_number(used) and seconds:
-            known["system/process_cpu_percentage"] = round(100 * used / seconds, 1)
-        return known
+        if known.get("process_seconds") and "process_cpu_seconds" in known:
+            share = known["process_cpu_seconds"] / known["process_seconds"]
+            known["process_cpu_percentage"] = round(100 * share, 1)
+        return {f"system/{name}": value for name, value in known.items()}
 
 
 def find_jobs(results: Path) -> list[Job]:

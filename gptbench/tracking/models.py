@@ -104,8 +104,8 @@ class Models:
         metrics = []
         for name, value, at in final_metrics(final, step):
             on = measured_on(job, name, data)
-            place = (on.name, on.short) if on else (None, None)
-            metrics.append(Metric(name, value, end, at, model, *place, run))
+            place = {"dataset_name": on.name, "dataset_digest": on.short} if on else {}
+            metrics.append(Metric(name, value, end, at, model_id=model, run_id=run, **place))
         self.client.log_batch(run, metrics=metrics)
 
 

@@ -21,7 +21,7 @@ from gptbench.errors import UserError
 FILE = "live.json"
 SPEED = "speed.json"
 PLACES = ("pretrain/*/seed*", "finetune/*/*/pre*-seed*")
-SECONDS = float(os.environ.get("GPTBENCH_LIVE_SECONDS", "120"))
+SECONDS = float(os.environ.get("GPTBENCH_LIVE_SECONDS", "180"))
 """From this age on a job shows itself."""
 INTERVAL = min(10.0, SECONDS)
 """Seconds between two writes."""
