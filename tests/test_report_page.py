@@ -186,7 +186,13 @@ def test_columns_that_are_not_alike_say_why(real_job: ReportJob, tmp_path: Path)
     )
     assert table2["SNLI"] == "", "both are on the test set, all of it"
     assert table2["QNLI"] == ("dev here, test in the paper; version 2 here, version 1 in the paper")
-    assert "MNLI (acc)" in made["table5"].unlike[0]
+    assert made["table5"].unlike[0] == "a mean over such columns"
+    assert made["table2"].unlike_columns["version 2 here, version 1 in the paper"] == ["QNLI"]
+    assert made["table2"].unlike_columns["dev here, test in the paper"] == [
+        "SciTail",
+        "QNLI",
+        "RTE",
+    ]
     assert set(made["table3"].unlike) == {""}
     run(real_job, root)
     html = (root / "report/index.html").read_text("utf-8")
