@@ -244,6 +244,11 @@ def test_nothing_scrolls_sideways_with_everything_open(
         "for (const each of document.querySelectorAll('details')) each.open = true"
     )
     assert opened.execute_script("return document.documentElement.scrollWidth") <= width
+    over = opened.execute_script(
+        "return [...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)"
+    )
+    assert len(over) > 20
+    assert not [pixels for pixels in over if 0 < pixels < 8], "a scroll bar for nothing"
 
 
 def test_paper_is_light_and_shows_what_is_folded(opened: webdriver.Chrome) -> None:
