@@ -285,7 +285,7 @@ def test_without_a_script_the_page_is_whole(page: Path, browser: webdriver.Chrom
 def test_without_mlflow_the_page_says_how_to_get_its_links(opened: webdriver.Chrome) -> None:
     assert not opened.find_elements(By.CSS_SELECTOR, "a[href^=http]")
     notes = opened.find_elements(By.CLASS_NAME, "mlflow-note")
-    assert "gptbench track sync --results results/quick" in notes[-1].get_attribute("textContent")
+    assert "gptbench track sync --results results/quick" in notes[-1].text
 
 
 def test_the_mlflow_block_becomes_links_and_nothing_is_asked(

@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,7 +146,7 @@ def test_the_first_screen_says_on_what_it_ran(html: str) -> None:
 
 def test_devices_are_those_of_the_manifests() -> None:
     machine = {"processor": "a processor", "system": "x"}
-    manifests = {
+    manifests: dict[str, dict[str, Any]] = {
         "a": {"device": "cuda", "precision": "bf16", "machine": machine},
         "b": {"device": "cuda", "precision": "bf16", "machine": machine},
         "c": {"device": "cpu", "precision": "float32"},
