@@ -244,6 +244,11 @@ def test_nothing_scrolls_sideways_with_everything_open(
         "for (const each of document.querySelectorAll('details')) each.open = true"
     )
     assert opened.execute_script("return document.documentElement.scrollWidth") <= width
+    over = opened.execute_script(
+        "return [...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)"
+    )
+    assert len(over) > 20
+    assert not [pixels for pixels in over if 0 < pixels < 8], "a scroll bar for nothing"
 
 
 def test_paper_is_light_and_shows_what_is_folded(opened: webdriver.Chrome) -> None:
@@ -280,7 +285,7 @@ def test_without_a_script_the_page_is_whole(page: Path, browser: webdriver.Chrom
 def test_without_mlflow_the_page_says_how_to_get_its_links(opened: webdriver.Chrome) -> None:
     assert not opened.find_elements(By.CSS_SELECTOR, "a[href^=http]")
     notes = opened.find_elements(By.CLASS_NAME, "mlflow-note")
-    assert "gptbench track sync --results results/quick" in notes[-1].get_attribute("textContent")
+    assert "gptbench track sync --results results/quick" in notes[-1].text
 
 
 def test_the_mlflow_block_becomes_links_and_nothing_is_asked(

@@ -78,6 +78,15 @@ class Table:
     notes: list[str] = field(default_factory=list)
     unlike: list[str] = field(default_factory=list)
 
+    @property
+    def unlike_columns(self) -> dict[str, list[str]]:
+        """The columns by what is unlike in them."""
+        found: dict[str, list[str]] = {}
+        for column, why in zip(self.columns, self.unlike, strict=False):
+            for reason in why.split("; ") if why else []:
+                found.setdefault(reason, []).append(column)
+        return found
+
 
 def all_tables(results: Results, reference: Reference) -> list[Table]:
     """Tables 1 to 5."""
@@ -171,8 +180,7 @@ def unlike(column: Column, columns: Sequence[Column], results: Results) -> str:
         return ""
     if column.task == "average":
         others = [c for c in columns if c.task in results.job.tasks]
-        named = [c.title for c in others if unlike(c, others, results)]
-        return f"a mean over {', '.join(named)}" if named else ""
+        return "a mean over such columns" if any(unlike(c, others, results) for c in others) else ""
     if (score := our_score(column, results.job.tasks)) is None:
         return ""
     split = score.split("_")[0]
