@@ -132,12 +132,13 @@ def test_runs_are_filtered_by_a_tag(served: Served, opened: webdriver.Chrome) ->
     def filtered(driver: webdriver.Chrome) -> bool:
         if re.search(PRETRAIN, driver.find_element(By.TAG_NAME, "body").text):
             return True
-        # The box suggests while one types, and a first Enter may take a suggestion.
+        # The box suggests while one types; an Enter too soon takes a suggestion instead.
         box = driver.find_element(By.CSS_SELECTOR, "[data-testid='search-box']")
         if box.get_attribute("value") != text:
             box.send_keys(Keys.CONTROL, "a")
             box.send_keys(text)
-        box.send_keys(Keys.ENTER)
+        else:
+            box.send_keys(Keys.ENTER)
         return False
 
     WebDriverWait(opened, SECONDS, poll_frequency=2).until(filtered)
