@@ -35,7 +35,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    started(plan.root, warm=workflow.local_exec)
+    started(plan, warm=workflow.local_exec)
 
 
 onsuccess:

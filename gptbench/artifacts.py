@@ -159,20 +159,26 @@ class Run:
         self._start = time.time()
         self._cpu = time.process_time()
 
+    def facts(self) -> dict[str, Any]:
+        """What is known from the start: id, settings, inputs, code, packages, machine."""
+        return {
+            "run_id": self.id,
+            "stage": self.stage,
+            "settings": self.settings.model_dump(mode="json"),
+            "inputs": self.inputs,
+            "code": code_version(),
+            "packages": package_versions(),
+            "machine": {"processor": processor(), "system": platform.platform()},
+            "started": self._start,
+        }
+
     def finish(self, folder: Path, name: str = MANIFEST, **facts: Any) -> None:
         """Write the manifest: id, settings, inputs, code, packages, machine, cost, `facts`."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         write_json(
             folder / name,
             {
-                "run_id": self.id,
-                "stage": self.stage,
-                "settings": self.settings.model_dump(mode="json"),
-                "inputs": self.inputs,
-                "code": code_version(),
-                "packages": package_versions(),
-                "machine": {"processor": processor(), "system": platform.platform()},
-                "started": self._start,
+                **self.facts(),
                 "seconds": round(time.time() - self._start, 3),
                 "cpu_seconds": round(time.process_time() - self._cpu, 3),
                 "peak_memory_mb": round(peak / (1024 if sys.platform != "darwin" else 1024**2)),

@@ -17,7 +17,7 @@ LOCKS = Path(".snakemake") / "locks"
 PATIENCE = 20.0
 
 
-def _identity(pid: int) -> str | None:
+def identity(pid: int) -> str | None:
     """A process's start time, which tells it from a later one of the same number; None if gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -34,7 +34,7 @@ def _identity(pid: int) -> str | None:
 
 def take(worker: int | None) -> None:
     """Note that this process runs the workflow in this folder, with this worker."""
-    processes = {pid: _identity(pid) for pid in (os.getpid(), worker) if pid is not None}
+    processes = {pid: identity(pid) for pid in (os.getpid(), worker) if pid is not None}
     OWNER.parent.mkdir(parents=True, exist_ok=True)
     OWNER.write_text(json.dumps({str(pid): start for pid, start in processes.items()}), "utf-8")
 
@@ -54,10 +54,10 @@ def clear_stale() -> None:
     if not locks or not owner or os.getpid() in owner:
         return
     first = next(iter(owner))
-    if _identity(first) == owner[first]:
+    if identity(first) == owner[first]:
         return
     end = time.monotonic() + PATIENCE
-    while any(_identity(pid) == start for pid, start in owner.items()):
+    while any(identity(pid) == start for pid, start in owner.items()):
         if time.monotonic() > end:
             return
         time.sleep(0.1)

@@ -462,7 +462,9 @@ class Config(Settings):
     relative to where the workflow runs; the report shows them.
     """
 
-    later = frozenset({"corpora", "experiments", "mirror", "on_request", "systems", "tasks_file"})
+    later = frozenset(
+        "corpora experiments mirror on_request systems tasks_file tracking_models".split()
+    )
 
     scale: Scale
     title: str
@@ -483,6 +485,7 @@ class Config(Settings):
     studies: list[str]
     keep: Literal["none", "first-seed", "all"]
     tracking_uri: str | None
+    tracking_models: bool = False
     notes: list[str] = []
     corpora: dict[Scale, str] = {}
     experiments: Experiments = Experiments()

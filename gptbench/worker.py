@@ -83,11 +83,12 @@ def delegate(argv: list[str]) -> int | None:
     return int(answer) if answer.strip() else 70
 
 
-def started(root: Path, warm: bool = True) -> None:
+def started(plan: Plan, warm: bool = True) -> None:
     """Start a worker for the workflow run in this process (called when it starts).
 
     Without `warm`, as where a cluster runs the jobs, only the run itself is noted.
     """
+    root = plan.root
     if not warm or os.environ.get(SOCKET) or os.environ.get("GPTBENCH_NO_WORKER"):
         lock.take(None)
         return
@@ -107,6 +108,7 @@ def started(root: Path, warm: bool = True) -> None:
                 str(path),
                 str(os.getpid()),
                 str(listener.fileno()),
+                *follow_command(plan.root, plan.config.tracking_uri),
             ],
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
@@ -130,8 +132,16 @@ def finished(plan: Plan, watch: Watch, ok: bool) -> None:
     started = time.time() - watch.elapsed
     uri = plan.config.tracking_uri
     command = [sys.executable, "-m", "gptbench", "track", "sync", "--best-effort", "--results"]
-    subprocess.run([*command, str(plan.root), *(["--uri", uri] if uri else [])], check=False)
+    models = ["--models"] if plan.config.tracking_models else []
+    words = [str(plan.root), *(["--uri", uri] if uri else []), *models]
+    subprocess.run([*command, *words], check=False)
     print("\n".join(["", *summary.lines(plan, watch, ok, started), ""]), file=sys.stderr)
+
+
+def follow_command(root: Path, uri: str | None) -> list[str]:
+    """The command that logs long jobs below `root` to MLflow while they run."""
+    command = [sys.executable, "-m", "gptbench", "track", "follow", "--results", str(root)]
+    return [*command, *(["--uri", uri] if uri else [])]
 
 
 # The worker's side. --------------------------------------------------------------------------
@@ -140,9 +150,12 @@ def finished(plan: Plan, watch: Watch, ok: bool) -> None:
 class Worker:
     """Accepts jobs until the workflow's process is gone."""
 
-    def __init__(self, path: Path, owner: int, listener: socket.socket) -> None:
-        self.path, self.owner, self.listener = path, owner, listener
+    def __init__(self, path: Path, owner: int, listener: socket.socket, follow: list[str]) -> None:
+        self.path, self.owner, self.listener, self.follow = path, owner, listener, follow
         self.selector = selectors.DefaultSelector()
+        self.begun: dict[int, float] = {}
+        self.looked = 0.0
+        self.follower: subprocess.Popen[bytes] | None = None
         self.jobs: dict[int, socket.socket] = {}
         self.ending: dict[int, float] = {}
 
@@ -161,12 +174,29 @@ class Worker:
                 else:
                     self._client_gone(key.data)
             self._reap()
+            self._follow()
             if not self._owner_lives():
                 for pid in self.jobs:
                     self._end(pid)
         self.path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.path.parent.rmdir()
+
+    def _follow(self) -> None:
+        """Once a job runs for long and shows itself, have one process log it while it runs."""
+        from gptbench.training import live
+
+        now = time.monotonic()
+        if self.follower and self.follower.poll() is not None:
+            self.follower = None
+        if self.follower or now - self.looked < live.INTERVAL:
+            return
+        self.looked = now
+        if not any(now - begun >= live.SECONDS for begun in self.begun.values()):
+            return
+        root = Path(self.follow[self.follow.index("--results") + 1])
+        if live.find(root):
+            self.follower = subprocess.Popen(self.follow, stdin=subprocess.DEVNULL)
 
     def _owner_lives(self) -> bool:
         try:
@@ -201,6 +231,7 @@ class Worker:
         for fd in fds:
             os.close(fd)
         self.jobs[pid] = connection
+        self.begun[pid] = time.monotonic()
         self.selector.register(connection, selectors.EVENT_READ, pid)
 
     def _child(self, request: dict[str, Any], fds: array.array[int]) -> None:
@@ -260,7 +291,10 @@ class Worker:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
+            if pid not in self.jobs:  # the follower, which may end while jobs run
+                continue
             connection = self.jobs.pop(pid)
+            self.begun.pop(pid)
             self.ending.pop(pid, None)
             with contextlib.suppress(KeyError, ValueError):
                 self.selector.unregister(connection)
@@ -271,10 +305,10 @@ class Worker:
 
 
 def main() -> None:
-    """`python -m gptbench.worker SOCKET OWNER FD`: serve until the owner is gone."""
-    path, owner, fd = sys.argv[1:]
+    """`python -m gptbench.worker SOCKET OWNER FD FOLLOW...`: serve until the owner is gone."""
+    path, owner, fd, *follow = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Worker(Path(path), int(owner), socket.socket(fileno=int(fd))).serve()
+    Worker(Path(path), int(owner), socket.socket(fileno=int(fd)), follow).serve()
 
 
 if __name__ == "__main__":

@@ -10,10 +10,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 PROJECT = Path(__file__).parent.parent
 REAL_DATA = Path(os.environ.get("GPTBENCH_DATA", PROJECT.parent / "shared" / "data"))
@@ -134,3 +137,26 @@ def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("first") / "a project")
     project.run()
     return project
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A headless Chromium; the test is skipped where there is none."""
+    from tests.chromium import started
+
+    yield from started(tmp_path_factory.mktemp("chrome"))
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on made-up numbers; one title would be a script if it were not escaped."""
+    from gptbench.report.build import run
+    from tests.report_tree import make_job, make_tree
+
+    job = make_job()
+    tasks = dict(job.tasks)
+    tasks["rte"] = tasks["rte"].model_copy(update={"title": "<script>document.title='x'</script>"})
+    job = job.model_copy(update={"tasks": tasks})
+    root = make_tree(job, tmp_path_factory.mktemp("report"), skip=("finetune/lstm/rte/pre0-seed1",))
+    run(job, root)
+    return root / "report" / "index.html"

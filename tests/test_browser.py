@@ -2,66 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from gptbench.report.build import run
+from tests.chromium import AXE, emulate, requested, severe, violations
 from tests.conftest import PROJECT
-from tests.report_tree import make_job, make_tree
 
 pytestmark = pytest.mark.browser
-AXE = PROJECT / ".cache" / "node_modules" / "axe-core" / "axe.min.js"
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report on made-up numbers; one title would be a script if it were not escaped."""
-    job = make_job()
-    tasks = dict(job.tasks)
-    tasks["rte"] = tasks["rte"].model_copy(update={"title": "<script>document.title='x'</script>"})
-    job = job.model_copy(update={"tasks": tasks})
-    root = make_tree(job, tmp_path_factory.mktemp("report"))
-    run(job, root)
-    return root / "report" / "index.html"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chrome, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if not chrome or not driver:
-        pytest.skip("no chromium and chromedriver; install Debian's chromium and chromium-driver")
-    options = Options()
-    options.binary_location = chrome
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for word in (
-        "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-sync"
-        " --disable-background-networking --disable-component-update --window-size=1250,900"
-    ).split():
-        options.add_argument(word)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chrome')}")
-    chromium = webdriver.Chrome(options=options, service=Service(driver))
-    yield chromium
-    chromium.quit()
-
-
-def requested(browser: webdriver.Chrome) -> list[str]:
-    """The addresses asked for since the last call."""
-    found = []
-    for entry in browser.get_log("performance"):  # type: ignore[no-untyped-call]
-        message = json.loads(entry["message"])["message"]
-        if message["method"] == "Network.requestWillBeSent":
-            found.append(str(message["params"]["request"]["url"]))
-    return found
 
 
 def test_the_page_is_self_contained_and_without_errors(
@@ -70,13 +22,8 @@ def test_the_page_is_self_contained_and_without_errors(
     browser.get(page.as_uri())
     urls = requested(browser)
     assert page.as_uri() in urls
-    assert not [url for url in urls if not url.startswith(("file:", "data:", "chrome:"))]
-    severe = [
-        entry
-        for entry in browser.get_log("browser")  # type: ignore[no-untyped-call]
-        if entry["level"] == "SEVERE"
-    ]
-    assert not severe
+    assert not [url for url in urls if not url.startswith(("file:", "data:"))]
+    assert not severe(browser)
     assert browser.title == "SYNTHETIC DATA: gptbench, scale quick"
     text = browser.find_element(By.TAG_NAME, "body").text
     assert "<script>document.title='x'</script>" in text, "a title is text, whatever it holds"
@@ -91,8 +38,12 @@ def test_every_link_of_the_page_leads_to_a_place_on_it(
     for link in links:
         target = str(link.get_attribute("href")).partition("#")[2]
         assert browser.find_elements(By.ID, target), target
+        if not link.is_displayed():
+            browser.find_element(By.CSS_SELECTOR, "nav summary").click()
         link.click()
         assert browser.current_url.endswith(f"#{target}")
+        below = "return document.getElementById(arguments[0]).getBoundingClientRect().top"
+        assert browser.execute_script(below, target) >= 40, "under the bar"
 
 
 @pytest.mark.parametrize("width", [1250, 390])
@@ -130,18 +81,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def violations(browser: webdriver.Chrome, page: Path) -> list[str]:
-    """What axe-core calls serious or critical on a page, with the first place."""
-    browser.get(page.as_uri())
-    browser.execute_script(AXE.read_text("utf-8"))
-    found = browser.execute_async_script("const done = arguments[0]; axe.run().then(done)")
-    return [
-        f"{rule['id']}: {rule['help']} ({rule['nodes'][0]['html'][:100]})"
-        for rule in found["violations"]
-        if rule["impact"] in ("serious", "critical")
-    ]
-
-
 @pytest.mark.skipif(not AXE.is_file(), reason="no axe-core; npm install --prefix .cache axe-core")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_serious_for_accessibility_in_the_report(
@@ -149,7 +88,8 @@ def test_nothing_serious_for_accessibility_in_the_report(
 ) -> None:
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    assert violations(browser, page) == []
+    browser.get(page.as_uri())
+    assert violations(browser) == []
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="no axe-core; npm install --prefix .cache axe-core")
@@ -162,10 +102,10 @@ def test_nothing_serious_for_accessibility_in_the_report(
 def test_nothing_serious_for_accessibility_in_the_docs(
     site: Path, browser: webdriver.Chrome, name: str, scheme: str
 ) -> None:
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    emulate(browser, scheme=scheme)
     browser.get((site / f"{name}.html").as_uri())
     browser.execute_script("localStorage.clear()")  # the theme keeps the scheme of the first visit
-    assert violations(browser, site / f"{name}.html") == []
+    browser.refresh()
+    assert violations(browser) == []
     shown = browser.find_element(By.TAG_NAME, "body").get_attribute("data-md-color-scheme")
     assert shown == {"light": "default", "dark": "slate"}[scheme]

@@ -51,7 +51,7 @@ def section(job: ReportJob, root: Path) -> str:
     """The section as text, a space for every tag."""
     run(job, root)
     html = (root / "report/index.html").read_text("utf-8")
-    part = html[html.index('<h2 id="data">') : html.index('<h2 id="figure2">')]
+    part = html[html.index('<h2 id="data">') : html.index('<h2 id="pretraining">')]
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", part)).split())
 
 

@@ -155,11 +155,29 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_jobs_are_nested_under_one_reproduction(logged: Path) -> None:
+def stages(everything: list[Any]) -> list[Any]:
+    return [run for run in everything if run.data.tags.get("gptbench.stage") == "stage"]
+
+
+def jobs(everything: list[Any]) -> list[Any]:
+    return [run for run in everything if "gptbench.folder" in run.data.tags]
+
+
+def test_jobs_are_nested_under_stages_and_these_under_one_reproduction(logged: Path) -> None:
     everything = runs(logged)
     parents = [run for run in everything if "mlflow.parentRunId" not in run.data.tags]
     assert [run.info.run_name for run in parents] == ["quick · synthetic world"]
-    children = [run for run in everything if run not in parents]
+    parent = parents[0]
+    between = stages(everything)
+    assert [run.info.run_name for run in between] == [
+        "encode (1 job)",
+        "finetune (2 jobs)",
+        "pretrain (1 job)",
+        "tokenizer (1 job)",
+        "zeroshot (1 job)",
+    ]
+    assert {run.data.tags["mlflow.parentRunId"] for run in between} == {parent.info.run_id}
+    children = jobs(everything)
     assert [run.info.run_name for run in children] == [
         "encode mnli",
         "finetune full mnli pre0 seed1",
@@ -168,12 +186,52 @@ def test_jobs_are_nested_under_one_reproduction(logged: Path) -> None:
         "tokenizer",
         "zeroshot transformer seed0",
     ]
-    parent = parents[0]
-    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    of = {run.info.run_id: run.data.tags["gptbench.stage_of"] for run in between}
+    for run in children:
+        assert of[run.data.tags["mlflow.parentRunId"]] == run.data.tags["gptbench.stage"]
+    assert len(everything) == 1 + 5 + 6
     assert {run.info.status for run in everything} == {"FINISHED"}
     assert parent.data.tags["gptbench.state"] == "complete"
     assert parent.data.tags["gptbench.run_id"] == "fake-report"
     assert parent.data.tags["mlflow.note.content"] == "Fake\n\nMade up."
+
+
+def test_stages_and_reproduction_have_the_sums_of_their_jobs(logged: Path) -> None:
+    everything = runs(logged)
+    (finetune,) = [run for run in stages(everything) if "finetune" in run.info.run_name]
+    two = {"jobs": 2, "seconds": 5.0, "cpu_seconds": 4.0, "peak_memory_mb": 100}
+    assert finetune.data.metrics == {f"sum/{key}": value for key, value in two.items()}
+    assert finetune.info.start_time == STARTED * 1000
+    assert finetune.info.end_time == STARTED * 1000 + 2500
+    (parent,) = [run for run in everything if "mlflow.parentRunId" not in run.data.tags]
+    six = {"jobs": 6, "seconds": 15.0, "cpu_seconds": 12.0, "peak_memory_mb": 100}
+    assert parent.data.metrics == {f"sum/{key}": value for key, value in six.items()}
+
+
+def test_runs_of_an_earlier_version_get_their_stages(tmp_path: Path) -> None:
+    """Before, jobs hung below the reproduction; the ledger knew no stages."""
+    scale = fake_results(tmp_path / "quick", report=False)
+    tracking.sync(scale)
+    everything = runs(tmp_path)
+    (parent,) = [run for run in everything if "mlflow.parentRunId" not in run.data.tags]
+    before = {run.info.run_id for run in jobs(everything)}
+    for run in jobs(everything):
+        client(tmp_path).set_tag(run.info.run_id, "mlflow.parentRunId", parent.info.run_id)
+    for run in stages(everything):
+        client(tmp_path).delete_run(run.info.run_id)
+    ledger = json.loads((scale / LEDGER).read_text())
+    for name in ("stages", "live"):
+        del ledger["stores"]["default"][name]
+    (scale / LEDGER).write_text(json.dumps(ledger))
+    assert tracking.sync(scale).logged == 0, "nothing new, nothing to do"
+    fake_finetune(scale, 3)
+    assert tracking.sync(scale).logged == 1
+    after = runs(tmp_path)
+    assert {run.info.run_id for run in jobs(after)} > before
+    of = {run.info.run_id: run.data.tags["gptbench.stage_of"] for run in stages(after)}
+    assert sorted(of.values()) == ["encode", "finetune", "pretrain", "tokenizer", "zeroshot"]
+    for run in jobs(after):
+        assert of[run.data.tags["mlflow.parentRunId"]] == run.data.tags["gptbench.stage"]
 
 
 def test_a_run_has_its_tags_settings_numbers_and_times(logged: Path) -> None:
@@ -199,6 +257,13 @@ def test_a_run_has_its_tags_settings_numbers_and_times(logged: Path) -> None:
     assert metrics["scores/dev_matched/accuracy"] == 55.5
     assert metrics["degenerate/dev_matched"] == 0
     assert metrics["job/peak_memory_mb"] == 100
+    system = {key: value for key, value in metrics.items() if key.startswith("system/")}
+    assert system == {
+        "system/process_seconds": 2.5,
+        "system/process_cpu_seconds": 2.0,
+        "system/process_cpu_percentage": 80.0,
+        "system/process_peak_memory_megabytes": 100,
+    }
     assert not {"seed", "run_id", "lm_coef"} & metrics.keys()
     assert run.info.start_time == STARTED * 1000
     assert run.info.end_time == STARTED * 1000 + 2500
@@ -248,7 +313,7 @@ def test_a_server_serves_the_runs_and_the_report(logged: Path) -> None:
     with server(logged) as address:
         query = {
             "experiment_ids": [experiment],
-            "filter": f"tags.`mlflow.parentRunId` = '{run_id}'",
+            "filter": "tags.`gptbench.folder` LIKE '%'",
         }
         found = ask(f"{address}/api/2.0/mlflow/runs/search", query)
         names = {run["info"]["run_name"] for run in found["runs"]}

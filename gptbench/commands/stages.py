@@ -81,11 +81,17 @@ def add_zeroshot(parser: argparse.ArgumentParser) -> None:
 def add_report(parser: argparse.ArgumentParser) -> None:
     """`gptbench report`."""
     job_arguments(parser, "results")
+    parser.add_argument(
+        "--publish",
+        type=Path,
+        metavar="PATH",
+        help="write the report there, to be given away without the runs: no links to their folders",
+    )
 
     def run(args: Arguments) -> None:
         from gptbench.report import build
         from gptbench.settings import ReportJob
 
-        build.run(job_settings(ReportJob, args.settings), args.results)
+        build.run(job_settings(ReportJob, args.settings), args.results, args.publish)
 
     parser.set_defaults(run=run)

@@ -24,12 +24,37 @@ def add_track(parser: argparse.ArgumentParser) -> None:
         "--best-effort", action="store_true", help="a server that is away is not an error"
     )
 
+    sync.add_argument(
+        "--models", action="store_true", help="register kept weights as logged models too"
+    )
+    sync.add_argument(
+        "--ui",
+        metavar="ADDRESS",
+        help="where the MLflow pages are, for the report's links; remembered;"
+        " default: the server, or http://127.0.0.1:5000",
+    )
+
     def run(args: Arguments) -> None:
         from gptbench import tracking
 
-        tracking.sync(args.results, args.uri, best_effort=args.best_effort)
+        tracking.sync(
+            args.results, args.uri, best_effort=args.best_effort, models=args.models, ui=args.ui
+        )
 
     sync.set_defaults(run=run)
+    follow = actions.add_parser("follow", help="log the jobs that run for long while they run")
+    follow.add_argument("--results", type=Path, required=True, help="a folder results/<scale>")
+    follow.add_argument("--uri", help="a tracking server; default: results/mlflow.db")
+    follow.add_argument(
+        "--every", type=float, default=10.0, metavar="SECONDS", help="between two looks (10)"
+    )
+
+    def look_on(args: Arguments) -> None:
+        from gptbench import tracking
+
+        tracking.follow(args.results, args.uri, args.every)
+
+    follow.set_defaults(run=look_on)
     ui = actions.add_parser("ui", help="serve the MLflow UI on 127.0.0.1")
     results_root_argument(ui)
     ui.add_argument("--port", type=int, default=5000, metavar="N", help="default: 5000")

@@ -36,7 +36,7 @@ PARTS = (
 )
 
 
-def run(job: ReportJob, results: Path) -> None:
+def run(job: ReportJob, results: Path, publish: Path | None = None) -> None:
     """Write scores, tables, figures and the page of a scale's results.
 
     Parameters
@@ -45,6 +45,9 @@ def run(job: ReportJob, results: Path) -> None:
         The scale's config, its tasks and experiments.
     results
         `results/<scale>`; what its config asks for and is not there is listed as missing.
+    publish
+        Write the report to this folder and not to `results/report`: it is to be given away
+        without the runs, so its page names their folders and does not link to them.
     """
     if not results.is_dir():
         raise UserError(f"{results}: no such folder; run the scale first")
@@ -54,17 +57,19 @@ def run(job: ReportJob, results: Path) -> None:
     }
     inputs |= {name: file_digest(Path(name)) for name in job.config.systems}
     stage = Run("report", job, inputs)
+    target = publish or results / "report"
     try:
-        with TemporaryDirectory(prefix=".report.", dir=results) as name:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".report.", dir=target.parent) as name:
             folder = Path(name)
-            _write(found, reference.load(), folder)
+            _write(found, reference.load(), folder, linked=publish is None)
             stage.finish(folder, missing=found.missing)
-            _move(folder, results / "report")
+            _move(folder, target)
     except OSError as error:
-        raise unwritable(results / "report", error) from None
+        raise unwritable(target, error) from None
 
 
-def _write(found: Results, known: reference.Reference, folder: Path) -> None:
+def _write(found: Results, known: reference.Reference, folder: Path, linked: bool) -> None:
     rows = [*scores.collect(found, known), *timeline.score_rows(found)]
     (folder / "scores.csv").write_text(scores.to_csv(rows), "utf-8")
     made = tables.all_tables(found, known)
@@ -86,13 +91,14 @@ def _write(found: Results, known: reference.Reference, folder: Path) -> None:
     (folder / "claims.csv").write_text(claims.to_csv(judged), "utf-8")
     if (history := timeline.section(found)) is not None:
         timeline.draw(history, folder / "figures")
-    text = page.render(found, known, made, added, stated, points, folder / "figures", judged)
+    drawn = folder / "figures"
+    text = page.render(found, known, made, added, stated, points, drawn, judged, linked)
     (folder / "index.html").write_text(text, "utf-8")
 
 
 def _move(new: Path, report: Path) -> None:
     """Put each part in its place, whole; the manifest last."""
-    report.mkdir(parents=True, exist_ok=True)
+    report.mkdir(exist_ok=True)
     for part in PARTS:
         target = report / part
         if target.is_dir():

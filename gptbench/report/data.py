@@ -43,6 +43,7 @@ class Scored:
     """A reported score: its splits, its metrics (the tables' first), the full model's values."""
 
     title: str
+    task: str
     paper_split: str
     score: str
     metrics: list[tuple[str, Interval | None]]
@@ -120,6 +121,7 @@ def _scored(results: Results, task: TaskSpec) -> Iterator[Scored]:
         samples = {m: results.sample(FULL, task.name, score, m) for m in task.metrics}
         yield Scored(
             task.title,
+            task.name,
             task.paper_split,
             score if splits == [score] else f"{score} ({' + '.join(splits)})",
             [(metric, interval(found) if found else None) for metric, found in samples.items()],

@@ -62,13 +62,17 @@ class SeedLine:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two variants by pre-training seed, with the paired difference over all."""
+    """Two variants by pre-training seed, with the paired difference over all.
+
+    `task` is empty for a mean over tasks.
+    """
 
     title: str
     first: str
     second: str
     lines: list[SeedLine]
     change: Interval
+    task: str = ""
 
     @property
     def above(self) -> int:
@@ -134,6 +138,7 @@ def comparisons(results: Results, reference: Reference) -> list[Comparison]:
             SCRATCH,
             average(results, reference, FULL),
             average(results, reference, SCRATCH),
+            "",
         ),
         (
             f"Transformer and LSTM, {eight}",
@@ -141,6 +146,7 @@ def comparisons(results: Results, reference: Reference) -> list[Comparison]:
             LSTM,
             average(results, reference, FULL),
             average(results, reference, LSTM),
+            "",
         ),
     ]
     left = results.job.experiments.studies.get("figure2_left")
@@ -150,13 +156,14 @@ def comparisons(results: Results, reference: Reference) -> list[Comparison]:
             results.sample(variant, task, figure_score(spec), spec.metrics[0])
             for variant in (FULL, NONE)
         )
-        pairs.append((f"All layers and none transferred, {spec.title}", FULL, NONE, first, second))
+        title = f"All layers and none transferred, {spec.title}"
+        pairs.append((title, FULL, NONE, first, second, task))
     made = (_comparison(*pair) for pair in pairs)
     return [comparison for comparison in made if comparison is not None]
 
 
 def _comparison(
-    title: str, first: str, second: str, a: Sample | None, b: Sample | None
+    title: str, first: str, second: str, a: Sample | None, b: Sample | None, task: str
 ) -> Comparison | None:
     if a is None or b is None:
         return None
@@ -165,7 +172,7 @@ def _comparison(
         return None
     means = [_by_seed(part, change.keys) for part in (a, b)]
     lines = [SeedLine(seed, means[0][seed], means[1][seed]) for seed in means[0]]
-    return Comparison(title, first, second, lines, interval(change))
+    return Comparison(title, first, second, lines, interval(change), task)
 
 
 def _by_seed(scored: Sample, keys: Sequence[tuple[int, int]]) -> dict[int, float]:

@@ -11,18 +11,13 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gptbench.data import bpe_example
-from gptbench.report import claims, data, findings, timeline
+from gptbench.report import claims, data, findings, overview, runs, timeline
 from gptbench.report.figures import NAMES, Point
 from gptbench.report.reference import Reference
 from gptbench.report.results import Results, walk_missing
+from gptbench.report.scores import layers, left_cells
 from gptbench.report.tables import DASH, Table, plus_minus, reservation
 from gptbench.report.uncertainty import Uncertainty
-from gptbench.settings import (
-    EncoderDecoderSettings,
-    ModelSettings,
-    Seq2SeqSettings,
-    StackSettings,
-)
 
 
 def render(
@@ -34,11 +29,13 @@ def render(
     points: dict[str, list[Point]],
     figures: Path,
     judged: Sequence[claims.Finding],
+    linked: bool = True,
 ) -> str:
     """The page as HTML.
 
     `added` are the tables of studies beyond the paper's, `figures` is the folder of the figures,
-    `judged` are the verdicts on the paper's claims.
+    `judged` are the verdicts on the paper's claims. Where the page is not `linked`, the runs'
+    folders are not beside it and are named without links.
     """
     environment = Environment(
         loader=PackageLoader("gptbench.report", "templates"),
@@ -55,20 +52,19 @@ def render(
         percent=lambda x: f"{100 * x:.0f} %",
         spark=_spark,
     )
+    environment.globals.update(
+        run_of_cell=runs.of_cell, run_of_model=runs.of_model, run_of_found=runs.of_found
+    )
     config = results.job.config
     history = timeline.section(results)
-    used = {*results.pretrained, *(model for model, _ in results.asked.pretrained)}
     text: str = environment.get_template("index.html.j2").render(
         config=config,
-        banner=_banner(results),
+        banner=overview.banner(results),
         reservation=reservation(results, list(results.facts)),
-        models=[
-            _model(name, settings)
-            for name, settings in sorted(
-                config.models.items(), key=lambda item: item[1].backbone.kind != "transformer"
-            )
-            if name in used
-        ],
+        data_read=overview.data_read(results),
+        models=overview.models(results),
+        devices=overview.devices(results.manifests),
+        headline=overview.headline(results, reference),
         tables=tables,
         added=[table for table in added if table.name != timeline.STUDY],
         stated=stated,
@@ -77,6 +73,9 @@ def render(
         timeline_figure=_image(figures / "timeline.svg") if history else "",
         figures={name: _image(figures / f"{name}.svg") for name in NAMES},
         points=points,
+        left_variants={
+            layers(results, name): name for names in left_cells(results).values() for name in names
+        },
         reference=reference,
         claims=judged,
         claim_counts=claims.counts(judged),
@@ -91,7 +90,9 @@ def render(
         bpe=_bpe(),
         data=data.section(results, reference),
         missing=list(walk_missing(results.missing)),
-        runs=_run_counts(results),
+        runs=overview.run_counts(results),
+        run_groups=runs.section(results, reference),
+        linked=linked,
         cost=cost(results.manifests),
         deviations=deviations(results, reference),
         provenance=provenance(results.manifests),
@@ -100,49 +101,7 @@ def render(
     return text
 
 
-# The first screen. ----------------------------------------------------------------------------
-
-
-def _banner(results: Results) -> tuple[str, str]:
-    """The large words on the data, and the sentence under them; empty where neither is needed."""
-    why = reservation(results, list(results.facts))
-    if why.startswith("SYNTHETIC"):
-        return "SYNTHETIC DATA", (
-            "Books and data sets are an invented world that this project generates. Its scores "
-            "show that the pipeline works and which effects appear at this size. They cannot be "
-            "compared with the paper, with other systems or with results on the real data sets."
-        )
-    if why.startswith("REDUCED"):
-        return "REDUCED REAL DATA", (
-            "Some data sets are used in part only (table 1: used, found, official). The scores "
-            "cannot be compared with the paper's."
-        )
-    if why:
-        return "WITH RESERVATIONS", "Not comparable with the paper: see the notes."
-    return "", ""
-
-
-def _run_counts(results: Results) -> dict[str, int]:
-    there = sum(len(runs) for runs in results.runs.values())
-    there += sum(len(seeds) for seeds in results.pretrained.values())
-    there += sum(len(seeds) for seeds in results.zeroshot.values())
-    return {"there": there, "asked": there + len(results.missing)}
-
-
-def _model(name: str, settings: ModelSettings) -> dict[str, str]:
-    backbone, training = settings.backbone, settings.pretrain
-    if isinstance(backbone, Seq2SeqSettings):
-        attends = ", attention" if backbone.attention else ""
-        size = f"1 + 1 layers, {backbone.n_hidden} units, {backbone.n_embd} wide{attends}"
-    elif isinstance(backbone, StackSettings):
-        twice = f"{backbone.n_layer} + " if isinstance(backbone, EncoderDecoderSettings) else ""
-        size = f"{twice}{backbone.n_layer} layers x {backbone.n_embd}, {backbone.n_head} heads"
-    else:
-        size = f"{backbone.n_layer} layer(s), {backbone.n_hidden} units, {backbone.n_embd} wide"
-    if training is None:
-        return {"name": name, "size": size, "length": "imported weights"}
-    length = f"{training.steps:,} steps" if training.steps else f"{training.epochs} epochs"
-    return {"name": name, "size": size, "length": f"{length} of {training.batch_size} sequences"}
+# Cost, and the worked example. ----------------------------------------------------------------
 
 
 def cost(manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:

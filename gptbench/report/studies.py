@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gptbench.evaluation.statistics import Sample, difference, interval, mean
 from gptbench.report.results import Results, main_score, study_variants
+from gptbench.report.runs import of_cell
 from gptbench.report.scores import added_studies, degenerate_runs, study_samples
 from gptbench.report.tables import (
     DASH,
@@ -87,6 +88,7 @@ def _row(
             score = main_score(results.job.tasks[task])
             count += len(degenerate_runs(results, variant, task, score))
         text = plus_minus(whole.value, whole.half, signed)
-        cells.append(Cell(text if signed else dagger(text, count), whole.value))
+        runs = of_cell(variant, "" if key == "mean" else key)
+        cells.append(Cell(text if signed else dagger(text, count), whole.value, runs=runs))
     spec = results.asked.variants[variant]
     return Row(spec.title, spec.model, "gptbench", cells)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from gptbench.evaluation.statistics import FEWEST_DF, interval
 from gptbench.report.reference import Column, Reference
 from gptbench.report.results import Results, in_order
+from gptbench.report.runs import of_cell
 from gptbench.report.scores import column_sample, degenerate_runs, our_score, table_variants
 from gptbench.systems import SystemScore
 
@@ -33,11 +34,15 @@ USER_NOTE = (
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's text; `value` is what it is ranked by, `mark` its rank."""
+    """A cell's text; `value` is what it is ranked by, `mark` its rank.
+
+    `runs` is the anchor of the runs behind it in the page's section "Runs".
+    """
 
     text: str
     value: float | None = None
     mark: str = ""
+    runs: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """A whole table."""
+    """A whole table.
+
+    `unlike` says by column what keeps ours from being like the paper's; empty where nothing does.
+    """
 
     name: str
     title: str
@@ -68,6 +76,16 @@ class Table:
     columns: list[str]
     blocks: list[Block]
     notes: list[str] = field(default_factory=list)
+    unlike: list[str] = field(default_factory=list)
+
+    @property
+    def unlike_columns(self) -> dict[str, list[str]]:
+        """The columns by what is unlike in them."""
+        found: dict[str, list[str]] = {}
+        for column, why in zip(self.columns, self.unlike, strict=False):
+            for reason in why.split("; ") if why else []:
+                found.setdefault(reason, []).append(column)
+        return found
 
 
 def all_tables(results: Results, reference: Reference) -> list[Table]:
@@ -152,7 +170,26 @@ def score_table(name: str, results: Results, reference: Reference) -> Table:
             *([USER_NOTE] if users else []),
             *_notes(name, results, reference, bool(ours)),
         ],
+        [unlike(column, table.columns, results) for column in table.columns] if ours else [],
     )
+
+
+def unlike(column: Column, columns: Sequence[Column], results: Results) -> str:
+    """What is not like for like in a column of real data; of an average, in which columns."""
+    if results.job.config.synthetic:
+        return ""
+    if column.task == "average":
+        others = [c for c in columns if c.task in results.job.tasks]
+        return "a mean over such columns" if any(unlike(c, others, results) for c in others) else ""
+    if (score := our_score(column, results.job.tasks)) is None:
+        return ""
+    split = score.split("_")[0]
+    reasons = [] if same_split(column, results) else [f"{split} here, {column.split} in the paper"]
+    if _reduced(results, column.task):
+        reasons.append("not all rows of the set were used")
+    if column.task == "qnli":
+        reasons.append("version 2 here, version 1 in the paper")
+    return "; ".join(reasons)
 
 
 def _system_rows(name: str, results: Results, reference: Reference) -> list[Row]:
@@ -236,7 +273,12 @@ def _our_cell(
         return Cell(DASH)
     whole = interval(found)
     count = _degenerate(results, reference, name, column, variant)
-    return Cell(dagger(plus_minus(whole.value, whole.half), count), whole.value)
+    text = dagger(plus_minus(whole.value, whole.half), count)
+    return Cell(text, whole.value, runs=_runs(column, variant))
+
+
+def _runs(column: Column, variant: str) -> str:
+    return of_cell(variant, "" if column.task == "average" else column.task)
 
 
 def _degenerate(
@@ -269,7 +311,8 @@ def _differences(name: str, results: Results, reference: Reference) -> list[Row]
                 cells.append(Cell(DASH))
                 continue
             whole = interval(found)
-            cells.append(Cell(plus_minus(whole.value - value, whole.half, signed=True)))
+            text = plus_minus(whole.value - value, whole.half, signed=True)
+            cells.append(Cell(text, runs=_runs(column, variant)))
         if any(cell.text != DASH for cell in cells):
             rows.append(Row(f"{spec.title}: difference to the paper", "", "gptbench", cells))
     return rows

@@ -32,6 +32,7 @@ from gptbench.report.results import (
     figure_score,
     study_variants,
 )
+from gptbench.report.runs import of_cell
 from gptbench.report.scores import (
     added_studies,
     column_sample,
@@ -330,7 +331,7 @@ def averages_table(results: Results, reference: Reference) -> Table:
     kept = {variant: found for variant, found in kept.items() if any(found)}
     rows = []
     for i, average in enumerate(glue.averages):
-        ours = [_average_cell(found[i]) for found in kept.values()]
+        ours = [_average_cell(found[i], of_cell(name)) for name, found in kept.items()]
         rows.append(Row(average.title, average.how, "", [_quoted(average, reference), *ours]))
     splits = sorted(
         {
@@ -369,11 +370,11 @@ def _quoted(average: GlueAverage, reference: Reference) -> Cell:
     return Cell(f"{value:.2f}", value)
 
 
-def _average_cell(found: Sample | None) -> Cell:
+def _average_cell(found: Sample | None, runs: str) -> Cell:
     if found is None:
         return Cell(DASH)
     whole = interval(found)
-    return Cell(plus_minus(whole.value, whole.half), whole.value)
+    return Cell(plus_minus(whole.value, whole.half), whole.value, runs=runs)
 
 
 def _average(results: Results, parts: list[list[Column]], variant: str) -> Sample | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,16 @@ VALUE_LENGTH = 6000
 KEY_LENGTH = 250
 # A longer curve is thinned evenly; curves.csv has every point.
 POINTS_A_CURVE = 2000
+# Losses in nats a token that have a perplexity, under the name that metrics.json has for it.
+PERPLEXITIES = {"loss": "train_perplexity", "validation_loss": "perplexity"}
+NOT_CAUSAL = frozenset({"bert", "encoder-decoder", "seq2seq"})
+MOST_NATS = 700.0
+# Keys of manifests that MLflow shows among the system metrics, with the names they get there.
+SYSTEM = {
+    "seconds": "process_seconds",
+    "cpu_seconds": "process_cpu_seconds",
+    "peak_memory_mb": "process_peak_memory_megabytes",
+}
 # Keys of metrics.json that say which run it is; they are tags or params, not metrics.
 IDENTITY = frozenset({"run_id", "variant", "model", "task", "seed", "pretrain_seed", "lm_coef"})
 
@@ -87,6 +98,8 @@ class Job:
             "gptbench.task": task.get("name") if isinstance(task, dict) else task,
             "gptbench.seed": settings.get("seed"),
             "gptbench.pretrain_seed": settings.get("pretrain_seed"),
+            "gptbench.device": self.manifest.get("device"),
+            "gptbench.precision": self.manifest.get("precision"),
         }
         for group in ("inputs", "packages", "machine"):
             for name, value in (self.manifest.get(group) or {}).items():
@@ -105,8 +118,13 @@ class Job:
         found: dict[tuple[str, int], float] = {}
         curves = self.folder / "curves.csv"
         if curves.exists():
-            for name, value, step in read_curves(curves):
-                found[_key(name), step] = value
+            for name, value, step in self.curves(read_curves(curves)):
+                found[name, step] = value
+        speed = self.folder / "speed.json"
+        if speed.exists():
+            data = read_json(speed)
+            for step, value in data["points"]:
+                found[_key(data["name"]), int(step)] = float(value)
         final = self.folder / "metrics.json"
         if final.exists():
             data = read_json(final)
@@ -116,7 +134,30 @@ class Job:
         for name, value in self.manifest.items():
             if _is_number(value) and name != "started":
                 found[_key(f"job/{name}"), 0] = float(value)
+        for name, value in self.system().items():
+            found[name, 0] = value
         return [(name, value, step) for (name, step), value in found.items()]
+
+    def curves(self, points: Iterable[tuple[str, float, int]]) -> Iterator[tuple[str, float, int]]:
+        """A curve's points, and a language model's losses as perplexities besides."""
+        backbone = self.manifest.get("settings", {}).get("backbone", {})
+        causal = self.stage == "pretrain" and backbone.get("kind") not in NOT_CAUSAL
+        for name, value, step in points:
+            yield _key(name), value, step
+            if causal and name in PERPLEXITIES and value < MOST_NATS:
+                yield PERPLEXITIES[name], math.exp(value), step
+
+    def system(self) -> dict[str, float]:
+        """What the manifest knows of the machine's use, for MLflow's tab of system metrics."""
+        known = {
+            name: float(self.manifest[key])
+            for key, name in SYSTEM.items()
+            if _is_number(self.manifest.get(key))
+        }
+        if known.get("process_seconds") and "process_cpu_seconds" in known:
+            share = known["process_cpu_seconds"] / known["process_seconds"]
+            known["process_cpu_percentage"] = round(100 * share, 1)
+        return {f"system/{name}": value for name, value in known.items()}
 
 
 def find_jobs(results: Path) -> list[Job]:
@@ -133,14 +174,18 @@ def find_jobs(results: Path) -> list[Job]:
 
 def read_curves(path: Path) -> Iterator[tuple[str, float, int]]:
     """The cells of a `curves.csv` as (column, value, step); empty cells are left out."""
+    return curve_cells(path.read_text("utf-8"), path)
+
+
+def curve_cells(text: str, path: Path) -> Iterator[tuple[str, float, int]]:
+    """The cells of a table of curves; `path` is where it stands."""
     columns: dict[str, list[tuple[float, int]]] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                step = int(float(row.pop("step")))
-                for name, cell in row.items():
-                    if cell:
-                        columns.setdefault(name, []).append((float(cell), step))
+        for row in csv.DictReader(io.StringIO(text)):
+            step = int(float(row.pop("step")))
+            for name, cell in row.items():
+                if cell:
+                    columns.setdefault(name, []).append((float(cell), step))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a table of numbers by `step` ({error!r:.80})") from None
     for name, points in columns.items():

@@ -26,6 +26,7 @@ from gptbench.models.weights import Origin, build, load, new_token_rows, save
 from gptbench.progress import Progress
 from gptbench.settings import Backbone, FinetuneJob
 from gptbench.training.batches import Batch, Epochs, collate, ordered_batches
+from gptbench.training.live import Live
 from gptbench.training.loop import Module, Steps, derive, fit, reseed, write_curves
 from gptbench.training.optim import Adam, warmup_linear
 from gptbench.training.resume import Resume
@@ -239,6 +240,7 @@ class Training:
         self.module = Finetuning(
             job, self.task.vocab_size, self.task.tokenizer_id, weights, self.batches.steps
         )
+        self.live = Live(out, self.run, "steps", self.batches.steps)
 
     @property
     def label(self) -> str:
@@ -252,11 +254,13 @@ class Training:
         resume = Resume(self.out, self.run.id)
         if (state := resume.load()) is not None:
             self.module.restore(state)
+            self.live.resume(self.module.step)
         self.batches.start = begin = self.module.step
         progress = Progress(self.batches.steps, self.label, "steps", begin)
         start = time.perf_counter()
         self.module.train()
-        fit(self.module, self.batches, self.device, Steps(resume, progress, 1), len(self.batches))
+        steps = Steps(resume, progress, 1, live=self.live, columns=COLUMNS)
+        fit(self.module, self.batches, self.device, steps, len(self.batches))
         return time.perf_counter() - start
 
     def finish(self, seconds: float) -> None:
@@ -272,6 +276,7 @@ class Training:
         tokens, places = self.batches.counts()
         write_predictions(self.out / "predictions.parquet", scored)
         write_curves(self.out / "curves.csv", module.curves, COLUMNS)
+        self.live.finish()
         share = (self.batches.steps - self.batches.start) / self.batches.steps
         cost = {
             "seconds": round(seconds, 3),
@@ -338,3 +343,4 @@ def run(job: FinetuneJob, task: Path, pretrained: Path | None, out: Path) -> Non
     training = Training(job, task, pretrained, out)
     training.finish(training.train())
     Resume(out, training.run.id).remove()
+    training.live.remove()

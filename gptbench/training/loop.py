@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch import Tensor
 from gptbench.artifacts import write_text
 from gptbench.device import Device
 from gptbench.progress import Progress
+from gptbench.training.live import Live
 from gptbench.training.optim import Adam
 from gptbench.training.resume import Resume, State
 
@@ -107,8 +109,11 @@ class Steps(pl.Callback):
         progress: Progress,
         units: float,
         after: Callable[[int, Row | None], None] | None = None,
+        live: Live | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         self.resume, self.progress, self.units, self.after = resume, progress, units, after
+        self.live, self.columns = live, columns
         self._batches = 0
         self._losses: list[Tensor] = []
 
@@ -147,6 +152,9 @@ class Steps(pl.Callback):
         if self.after:
             self.after(module.step, row)
         self.progress.update(self.units, loss=loss)
+        if self.live:
+            curves = partial(curves_text, module.curves, self.columns)
+            self.live.update(module.step, self.progress.done, curves, row is not None)
         if self.resume.due():
             self.resume.save(module.state())
         if self.resume.interrupted:
@@ -188,12 +196,17 @@ def quiet() -> Iterator[None]:
 
 def write_curves(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
     """`curves.csv`: `step` and one column a quantity, empty where it was not measured."""
+    write_text(path, curves_text(rows, columns))
+
+
+def curves_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """What `write_curves` writes."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_number(row.get(column)) for column in columns])
-    write_text(path, out.getvalue())
+    return out.getvalue()
 
 
 def _number(value: float | None) -> str:

@@ -27,6 +27,7 @@ from gptbench.models.seq2seq import Seq2Seq
 from gptbench.models.weights import LanguageModel, Origin, build, save
 from gptbench.progress import Progress
 from gptbench.settings import Backbone, PretrainJob
+from gptbench.training.live import Live
 from gptbench.training.loop import Module, Row, Steps, derive, fit, reseed, write_curves
 from gptbench.training.objectives import chosen_of, exercise, halves, objective
 from gptbench.training.optim import Adam, warmup_cosine
@@ -146,6 +147,7 @@ class Training:
         self.steps = settings.steps or self.windows.steps(settings.epochs or 1)
         self.module = Pretraining(job, self.corpus.vocab_size, self.steps)
         self.checkpoints = checkpoint_steps(self.steps, settings.checkpoints)
+        self.live = Live(out, self.run, "tokens", self.steps)
 
     @property
     def label(self) -> str:
@@ -197,11 +199,13 @@ class Training:
                 self.checkpoint(0, None)
         else:
             self.module.restore(state)
+            self.live.resume(self.module.step)
         begin = self.module.step
         if self.device.kind == "cuda":
             self.module.fuse()
         progress = Progress(self.tokens(self.steps), self.label, "tokens", self.tokens(begin))
-        steps = Steps(resume, progress, self.tokens(1), self.checkpoint)
+        unit = self.tokens(1)
+        steps = Steps(resume, progress, unit, self.checkpoint, self.live, COLUMNS)
         batches = Batches(self.windows, begin, self.steps, self.micro)
         start = time.perf_counter()
         fit(self.module, batches, self.device, steps, self.steps - begin)
@@ -214,6 +218,7 @@ class Training:
         loss, count = self.validate()
         self.write_weights(self.out / "model.safetensors")
         write_curves(self.out / "curves.csv", module.curves, COLUMNS)
+        self.live.finish()
         speed = round(tokens / seconds, 1) if tokens else None
         cost = {"seconds": round(seconds, 3), "tokens_per_second": speed}
         metrics = {
@@ -276,3 +281,4 @@ def run(job: PretrainJob, corpus: Path, out: Path) -> None:
     training = Training(job, corpus, out)
     training.finish(*training.train())
     Resume(out, training.run.id).remove()
+    training.live.remove()
