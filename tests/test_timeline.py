@@ -139,14 +139,14 @@ def test_the_page_has_the_section_and_no_missing_runs(whole: Path) -> None:
 def test_one_colour_a_model(whole: Path) -> None:
     found = timeline.section(Results(make_job(), whole))
     assert found is not None
-    colours = [line.colour for line in found.lines]
+    colours = [line.style.colour for line in found.lines]
     assert len(set(colours)) == len(colours)
     drawn = (whole / "report" / "figures" / "timeline.svg").read_text("utf-8")
     page = (whole / "report" / "index.html").read_text("utf-8")
     for line in found.lines:
-        assert f"background: {line.colour}" in page
+        assert f"background: {line.style.colour}" in page
         if line.eight is not None:
-            assert line.colour in drawn
+            assert line.style.colour in drawn
 
 
 def test_means_are_those_of_the_runs(whole: Path) -> None:

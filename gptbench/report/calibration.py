@@ -138,10 +138,9 @@ def bins(confidence: Array, right: Array) -> list[Bin]:
     for i in range(BINS):
         here = at == i
         count = int(here.sum())
+        means: tuple[float | None, float | None] = (None, None)
         if count:
             means = float(confidence[here].mean()), float(right[here].mean())
-        else:
-            means = None, None
         made.append(Bin(float(edges[i]), float(edges[i + 1]), count, *means))
     return made
 

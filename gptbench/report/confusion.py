@@ -40,7 +40,8 @@ class Matrix:
     def shares(self) -> Array:
         """The rows as shares of their sums (0 where a class has no example)."""
         sums = self.counts.sum(1, keepdims=True)
-        return np.divide(self.counts, sums, out=np.zeros(self.counts.shape), where=sums > 0)
+        shares: Array = self.counts / np.maximum(sums, 1)
+        return shares
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ def _draw(
     deep = -(-len(outputs) // columns)
     why = reservation(results, list(outputs))
     title = "Full model: gold by row, predicted by column" + (f"\n{why}" if why else "")
-    drawers: dict[str, Any] = {one.task: one for one in (*matrices, *clouds)}
+    drawers: dict[str, Matrix | Cloud] = {one.task: one for one in matrices}
+    drawers |= {one.task: one for one in clouds}
     size = (max(2.6 * columns, 4.8), 0.8 + 2.45 * deep)
     with panels(NAME, folder, title, len(outputs), columns, size) as grid:
         for axes, task in zip(grid, outputs, strict=True):

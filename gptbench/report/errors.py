@@ -115,7 +115,7 @@ def _row(found: Outputs, at: int, texts: _Texts) -> Wrong:
         error = float(abs(said - gold))
         return Wrong(split, index, f"{gold:.2f}", f"{said:.2f}", None, None, error, parts)
     names = found.labels
-    sure = (None, None)
+    sure: tuple[float | None, float | None] = (None, None)
     if found.probabilities is not None:
         own = found.probabilities[0][at]
         sure = float(own[int(said)]), float(own[int(gold)])

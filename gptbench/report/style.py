@@ -23,16 +23,16 @@ class Style:
 
 
 STYLES = {
-    "full": Style("#0060A8", "o"),
-    "no-pretraining": Style("#D55E00", "s", "--"),
-    "no-aux-lm": Style("#009E73", "^", "-."),
-    "lstm": Style("#C8689F", "D", ":"),
+    "full": Style("#0060a8", "o"),
+    "no-pretraining": Style("#d55e00", "s", "--"),
+    "no-aux-lm": Style("#009e73", "^", "-."),
+    "lstm": Style("#c8689f", "D", ":"),
     "rnn": Style("#000000", "v", (0, (5, 1, 1, 1, 1, 1))),
     "lstm-matched": Style("#900048", "P", (0, (3, 1))),
     "seq2seq": Style("#603000", "X", (0, (1, 1))),
-    "seq2seq-attention": Style("#F00048", "<", (0, (6, 2))),
-    "encoder-decoder": Style("#F030F0", ">", (0, (4, 1, 1, 1))),
-    "bert": Style("#9000F0", "*", "--"),
+    "seq2seq-attention": Style("#f00048", "<", (0, (6, 2))),
+    "encoder-decoder": Style("#f030f0", ">", (0, (4, 1, 1, 1))),
+    "bert": Style("#9000f0", "*", "--"),
     "gpt2": Style("#300090", "p", "-."),
     "gpt3": Style("#481860", "h", ":"),
 }
