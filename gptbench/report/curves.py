@@ -173,8 +173,10 @@ def _lambdas(results: Results, variants: Iterable[str]) -> list[tuple[str, float
 
 
 def _line(axes: Any, means: Sequence[Mean], drawn: style.Style, label: str, **how: Any) -> None:
+    if not means:
+        return
     xs = [mean.x for mean in means]
-    axes.plot(xs, [mean.mean for mean in means], color=drawn.colour, label=label, **how)
+    axes.plot(xs, [mean.mean for mean in means], color=drawn.colour, label=label or None, **how)
     if any(mean.runs > 1 for mean in means):
         low, high = [mean.low for mean in means], [mean.high for mean in means]
         axes.fill_between(xs, low, high, color=drawn.colour, alpha=0.15, linewidth=0)
@@ -206,16 +208,12 @@ def _draw_pretrain(results: Results, means: Sequence[Mean], folder: Path) -> Non
         for axes, (what, names) in zip(grid, by_objective.items(), strict=True):
             for model in names:
                 drawn = style.of(results, model)
-                for quantity in (TRAIN, VALIDATION):
-                    own = [m for m in means if (m.name, m.quantity) == (model, quantity) and m.step]
-                    if not own:
-                        continue
-                    if quantity == TRAIN:
-                        look: dict[str, Any] = {"alpha": 0.55, "linewidth": 1.0}
-                    else:
-                        look = {"linestyle": drawn.line, "marker": drawn.marker, "markersize": 4.5}
-                    text = f"{model}, {'train' if quantity == TRAIN else 'validation'}"
-                    _line(axes, own, drawn, text, **look)
+                own = [mean for mean in means if mean.name == model and mean.step]
+                train = [mean for mean in own if mean.quantity == TRAIN]
+                held = [mean for mean in own if mean.quantity == VALIDATION]
+                _line(axes, train, drawn, "" if held else model, alpha=0.55, linewidth=1.0)
+                marked = {"linestyle": drawn.line, "marker": drawn.marker, "markersize": 4.5}
+                _line(axes, held, drawn, model if held else "", **marked)
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(EngFormatter())
             axes.set_xlabel("tokens read (log axis)", fontsize=9)
@@ -223,7 +221,13 @@ def _draw_pretrain(results: Results, means: Sequence[Mean], folder: Path) -> Non
             axes.tick_params(labelsize=8)
             if what == "next token":
                 _perplexity(axes)
-            axes.legend(fontsize=7.5, ncol=2 if len(names) > 3 else 1)
+            axes.legend(
+                fontsize=7.5,
+                ncol=2 if len(names) > 3 else 1,
+                handlelength=3,
+                title="pale: training batches\nmarked: held-out books",
+                title_fontsize=7.5,
+            )
 
 
 def _perplexity(axes: Any) -> None:

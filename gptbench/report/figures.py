@@ -176,6 +176,7 @@ def panels(
         "svg.hashsalt": name,
         "svg.fonttype": "none",
         "font.family": "DejaVu Sans",
+        "text.hinting": "none",  # the same widths at every resolution, for one layout
         "text.parse_math": False,  # a dollar in a data set's title or label is a dollar
     }
     with seaborn.axes_style("whitegrid"), matplotlib.rc_context(style):

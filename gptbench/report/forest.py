@@ -20,6 +20,9 @@ from gptbench.report.uncertainty import AVERAGE, HIGHER, LOWER, DifferenceRow
 
 ALWAYS = "table5"
 """The table whose plot is there even if nothing of it ran."""
+GAP = "\u2003\u2003\u2003"  # browsers make one of several plain spaces
+FEW = 4
+"""Up to so many panels stand one above the other, with their numbers beside the lines."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,15 @@ def said(row: DifferenceRow) -> str:
     """A difference's numbers and verdict in a few words, as they stand beside its line."""
     text = f"{round(row.difference, 1) + 0.0:+.1f}"
     if row.low is None or row.high is None:
-        return f"{text}  no interval"
-    text += f"  [{round(row.low, 1) + 0.0:.1f}, {round(row.high, 1) + 0.0:.1f}]"
+        return f"{text} no interval"
+    text += f" [{round(row.low, 1) + 0.0:.1f}, {round(row.high, 1) + 0.0:.1f}]"
     if row.p_holm is None:
-        return f"{text}  no verdict"
-    return f"{text}  p {'< 0.001' if row.p_holm < 0.001 else f'= {row.p_holm:.3f}'}"
+        return f"{text} no verdict"
+    return f"{text} p {'< 0.001' if row.p_holm < 0.001 else f'= {row.p_holm:.3f}'}"
+
+
+def _shown(row: DifferenceRow) -> bool:
+    return row.verdict in (HIGHER, LOWER)
 
 
 def _words(title: str, rows: Sequence[DifferenceRow]) -> str:
@@ -101,20 +108,36 @@ def _draw(
     results: Results, name: str, title: str, rows: Sequence[DifferenceRow], folder: Path
 ) -> None:
     pairs = _pairs(rows)
-    columns = 1 if len(pairs) <= 4 else 2
+    columns = 1 if len(pairs) <= FEW else 3
     lines = [[row for row in rows if (row.first, row.second) == pair] for pair in pairs]
     high = -(-len(pairs) // columns)
     deep = max(map(len, lines), default=6)
-    size = (7.2 * columns, 0.6 + max(high, 1) * (0.75 + 0.21 * deep))
+    size = (7.2 if columns == 1 else 8.4, 0.6 + max(high, 1) * (0.75 + 0.21 * deep))
     why = reservation(results, sorted({row.task for row in rows if row.task != AVERAGE}))
-    heading = f"{title}: differences in points, with 95 % intervals" + (f"\n{why}" if why else "")
+    heading = f"{title}: differences in points, with 95 % intervals"
+    if columns > 1:
+        said_none = (
+            "" if any(row.p_holm is not None for row in rows) else "; no verdicts: few seeds"
+        )
+        heading += f"\n{pairs[0][0]} minus each; filled: shown after Holm's correction{said_none}"
+    heading += f"\n{why}" if why else ""
     reach = _reach(rows)
     with panels(name, folder, heading, max(len(pairs), 1), columns, size) as grid:
         if not rows:
             grid[0].set_axis_off()
             grid[0].text(0.5, 0.5, "nothing to compare", ha="center", va="center", fontsize=12)
-        for axes, own in zip(grid, lines, strict=False):
+        for place, (axes, own) in enumerate(zip(grid, lines, strict=False)):
             _panel(axes, own, results, reach)
+            first, second = pairs[place]
+            if columns == 1:
+                _numbers(axes, own)
+                text = f"← favours {second}{GAP}points{GAP}favours {first} →"
+            else:  # no room: filled markers tell the verdicts, the numbers are in the csv
+                text = f"← {short(second, 18)}{GAP}{short(first, 18)} →"
+                axes.set_title(f"minus {short(second, 24)}", fontsize=9, loc="left")
+                if place % columns:
+                    axes.set_yticklabels([])
+            axes.set_xlabel(text, fontsize=8)
 
 
 def _reach(rows: Sequence[DifferenceRow]) -> tuple[float, float]:
@@ -132,7 +155,6 @@ def _panel(
     first, second = rows[0].first, rows[0].second
     drawn = style.of(results, second)
     for place, row in enumerate(rows):
-        shown = row.p_holm is not None and row.verdict in (HIGHER, LOWER)
         if row.low is not None and row.high is not None:
             axes.plot([row.low, row.high], [place, place], color=drawn.colour, linewidth=1.6)
         axes.plot(
@@ -141,16 +163,8 @@ def _panel(
             marker="D" if row.task == AVERAGE else drawn.marker,
             color=drawn.colour,
             markersize=6,
-            markerfacecolor=drawn.colour if shown else "white",
+            markerfacecolor=drawn.colour if _shown(row) else "white",
             linestyle="none",
-        )
-        axes.annotate(
-            said(row),
-            (1.01, place),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=7.5,
-            fontweight="bold" if shown else "normal",
         )
     axes.axvline(0, color="0.25", linewidth=1)
     axes.set_yticks(range(len(rows)), [_label(row, results) for row in rows], fontsize=8)
@@ -158,7 +172,17 @@ def _panel(
     axes.set_xlim(*reach)
     axes.tick_params(axis="x", labelsize=8)
     axes.set_title(f"{first} minus {second}", fontsize=9, loc="left")
-    axes.set_xlabel(f"← favours {second}        points        favours {first} →", fontsize=8)
+
+
+def _numbers(axes: Any, rows: Sequence[DifferenceRow]) -> None:
+    """What was found, right of each line."""
+    beside = axes.twinx()
+    beside.grid(visible=False)
+    beside.set_ylim(axes.get_ylim())
+    beside.set_yticks(range(len(rows)), [said(row) for row in rows], fontsize=7.5)
+    beside.tick_params(axis="y", length=0)
+    for row, label in zip(rows, beside.get_yticklabels(), strict=True):
+        label.set_fontweight("bold" if _shown(row) else "normal")
 
 
 def _label(row: DifferenceRow, results: Results) -> str:
