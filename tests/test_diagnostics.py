@@ -96,6 +96,16 @@ def test_outputs_are_those_of_the_files(found: dict[str, Outputs], tree: Path) -
     assert found["cola"].labels == ["unacceptable", "acceptable"]
 
 
+def test_names_of_0_and_1_are_the_hubs(job: ReportJob) -> None:
+    """A report's tasks are settled on one layout, so these are written down once more."""
+    known = {
+        name: task.hub.labels
+        for name, task in job.tasks.items()
+        if task.labels == ["0", "1"] and task.hub and task.format != "choice"
+    }
+    assert known == outputs.NAMES
+
+
 # Calibration. ---------------------------------------------------------------------------------
 
 
@@ -259,7 +269,7 @@ def test_texts_of_real_data_are_shown_on_request_only(tmp_path: Path, asked: boo
     job = make_job(**REAL, **STUDIES, show_texts=asked)
     run(job, add_texts(job, make_tree(job, tmp_path)))
     everything = page(tmp_path) + (tmp_path / "report/errors.csv").read_text("utf-8")
-    assert ("second of row" in everything) == asked
+    assert ("answer 2 of row" in everything) == asked
     assert ("show_texts: true" in section(page(tmp_path), "errors")) == (not asked)
     assert len(table(tmp_path / "report/errors.csv")) == 10, "the rows are named all the same"
 

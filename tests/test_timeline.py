@@ -131,6 +131,9 @@ def test_the_page_has_the_section_and_no_missing_runs(whole: Path) -> None:
     assert "+6.0 %" in part, "the RNN's parameters beside GPT-1's"
     for ending in ("svg", "png"):
         assert (whole / "report" / "figures" / f"timeline.{ending}").stat().st_size > 1000
+    drawn = (whole / "report" / "figures" / "timeline.csv").read_text("utf-8").splitlines()
+    assert drawn[0] == "variant,name,year,mean,low,high,runs"
+    assert "full,GPT-1,2018," in "\n".join(drawn)
     for ending in ("csv", "md", "tex"):
         assert (whole / "report" / "tables" / f"timeline.{ending}").is_file()
     assert json.loads((whole / "report" / "manifest.json").read_text())["missing"] == []

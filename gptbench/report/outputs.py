@@ -14,6 +14,13 @@ from gptbench.report.results import Results, main_score, scored_splits, split_pr
 from gptbench.settings import TaskSpec
 
 Array = NDArray[Any]
+NAMES = {
+    "cola": ["unacceptable", "acceptable"],
+    "mrpc": ["not_equivalent", "equivalent"],
+    "qqp": ["not_duplicate", "duplicate"],
+    "sst2": ["negative", "positive"],
+}
+"""What 0 and 1 mean in files that say no more (the hub's names)."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,10 @@ class Outputs:
 
     @property
     def labels(self) -> list[str]:
-        """The classes in order, by the hub's names where the files have numbers only; of a choice
-        the answers by their place."""
+        """The classes in order; of a choice the answers by their place."""
         if self.task.labels and self.task.format != "choice":
-            hub = self.task.hub.labels if self.task.hub else None
-            plain = all(label.isdigit() for label in self.task.labels)
-            return list(hub if plain and hub else self.task.labels)
+            plain = self.task.labels == ["0", "1"]
+            return list(NAMES.get(self.task.name, ()) if plain else ()) or self.task.labels
         most = int(max(self.gold.max(), self.prediction.max())) + 1
         if self.probabilities is not None:
             most = max(most, self.probabilities.shape[2])
