@@ -190,7 +190,9 @@ def panels(
         yield every[:count]
         if title:
             figure.suptitle(title, fontsize=10)
-        figure.get_layout_engine().execute(figure)  # once, not for each file
+        engine = figure.get_layout_engine()
+        assert engine is not None
+        engine.execute(figure)  # once, not for each file
         figure.set_layout_engine("none")
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
         figure.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
