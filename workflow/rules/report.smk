@@ -18,14 +18,17 @@ rule report:
         differences=f"{ROOT}/report/differences.csv",
         averages=[f"{ROOT}/report/tables/averages.{e}" for e in ("csv", "md", "tex")],
         claims=f"{ROOT}/report/claims.csv",
+        calibration=f"{ROOT}/report/calibration.csv",
+        errors=f"{ROOT}/report/errors.csv",
         table_data=f"{ROOT}/report/tables.json",
         tables=[
             f"{ROOT}/report/tables/table{n}.{e}" for n in range(1, 6) for e in ("csv", "md", "tex")
         ],
+        # Those that any run has; docs/report.md names the others.
         figures=[
-            f"{ROOT}/report/figures/figure2_{side}.{e}"
-            for side in ("left", "right")
-            for e in ("svg", "png")
+            f"{ROOT}/report/figures/{name}.{e}"
+            for name in ("figure2_left", "figure2_right", "forest_table5")
+            for e in ("svg", "png", "csv")
         ],
     log:
         f"{ROOT}/logs/report.log",
