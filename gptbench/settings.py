@@ -459,11 +459,13 @@ class Config(Settings):
     `corpora` are folders of books beside the scale's own, each with `train` and `validation`;
     `experiments` adds variants and studies to those of `experiments.yaml`. The studies `on_request`
     run where they are asked for by name only. `systems` are CSV files of other systems' scores,
-    relative to where the workflow runs; the report shows them.
+    relative to where the workflow runs; the report shows them. `show_texts` lets the report show
+    texts of real data sets too.
     """
 
     later = frozenset(
-        "corpora experiments mirror on_request systems tasks_file tracking_models".split()
+        "corpora experiments mirror on_request show_texts systems tasks_file"
+        " tracking_models".split()
     )
 
     scale: Scale
@@ -491,6 +493,7 @@ class Config(Settings):
     experiments: Experiments = Experiments()
     on_request: list[str] = []
     systems: list[str] = []
+    show_texts: bool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -11,6 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from gptbench.artifacts import file_digest
+from gptbench.data.encoded import EXAMPLES, Encoded, EncodedTask
+from gptbench.data.tokenizer import END, NEWLINE, Tokenizer
 from gptbench.evaluation.statistics import sample
 from gptbench.plan import Plan
 from gptbench.report.results import scored_splits
@@ -208,12 +211,80 @@ def _finetuned(
                 "index": np.concatenate([np.arange(rows)] * len(table)),
                 "gold": np.concatenate([gold for _, gold, _ in table]),
                 "prediction": np.concatenate([said for _, _, said in table]),
-                "scores": [[0.0]] * rows * len(table),
+                "scores": probabilities(task, np.concatenate([said for _, _, said in table]), seed),
             }
         ),
         folder / "predictions.parquet",
     )
+    lines = [f"{step},{4 / step**0.5 + 0.1 * seed:.4f},0.001,1" for step in range(1, 100, 7)]
+    _curves(folder, ["step,loss,lr,gradient_norm", *lines])
     _manifest(folder, "finetune", 2.0)
+
+
+def _curves(folder: Path, lines: list[str]) -> None:
+    (folder / "curves.csv").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def classes_of(task: TaskSpec) -> int:
+    """How many classes or answers a made-up task has; of a regression its steps."""
+    return 6 if task.range else len(task.labels or []) or (4 if task.name == "race" else 2)
+
+
+def probabilities(task: TaskSpec, said: np.ndarray, seed: int) -> list[list[float]]:
+    """Probabilities [n, classes] whose largest is that of what was said."""
+    rng = np.random.default_rng([seed, len(task.name), 7])
+    drawn = rng.dirichlet(np.ones(classes_of(task)), len(said)).astype(np.float32)
+    if not task.range:
+        for row, k in zip(drawn, said.astype(int), strict=True):
+            top = int(row.argmax())
+            row[[k, top]] = row[[top, k]]
+    return [[float(x) for x in row] for row in drawn]
+
+
+HOSTILE = "<script>document.title='x'</script>"
+FORMULA = '=HYPERLINK("http://example.org","x")'
+
+
+def add_texts(job: ReportJob, root: Path, rows: int = ROWS) -> Path:
+    """A tokenizer and encoded arrays; texts hold markup or begin as a formula would."""
+    letters = sorted({*map(chr, range(33, 127))})
+    names = ["<unk>", NEWLINE, *letters, *(f"{letter}{END}" for letter in letters)]
+    tokenizer = Tokenizer({name: i for i, name in enumerate(names)}, [])
+    tokenizer.save(root / "tokenizer")
+
+    def spell(text: str) -> list[int]:
+        symbols = [s for word in text.lower().split() for s in tokenizer.symbols(word)]
+        return [tokenizer.encoder[symbol] for symbol in symbols]
+
+    def sequences(task: TaskSpec, split: str, row: int) -> list[list[int]]:
+        start, between, end = [tokenizer.start], [tokenizer.delimiter], [tokenizer.classify]
+        first = spell(f"{FORMULA if row % 2 else HOSTILE} {task.name} {split} row {row}")
+        if task.format == "single":
+            return [start + first + end]
+        seconds = [spell(f"second of row {row}")]
+        if task.format == "choice":
+            seconds = [spell(f"answer {k + 1} of row {row}") for k in range(classes_of(task))]
+        made = [start + first + between + second + end for second in seconds]
+        return [*made, *made] if task.format == "similarity" else made
+
+    for task in job.tasks.values():
+        splits = {}
+        for split in task.files:
+            each = [sequences(task, split, row) for row in range(rows)]
+            ids = [one for sequence in each for one in sequence]
+            splits[split] = Encoded(
+                np.concatenate([np.asarray(one, np.int32) for one in ids]),
+                np.cumsum([0, *map(len, ids)]),
+                len(each[0]),
+                np.zeros(rows, np.int64),
+                np.arange(rows),
+            )
+        folder = root / "tasks" / task.name
+        path = folder / EXAMPLES
+        EncodedTask(task.name, tokenizer.vocab_size, tokenizer.id, splits).save(path)
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        _write(folder / "manifest.json", {**manifest, "files": {EXAMPLES: file_digest(path)}})
+    return root
 
 
 def answers(
@@ -250,6 +321,9 @@ def _pretrained(folder: Path, model: str, seed: int) -> None:
             "checkpoints": [0, 2500],
         },
     )
+    held = [f"{step},,,,{9 - step / 500 + seed:.3f}" for step in (0, 1250, 2500)]
+    train = [f"{step},{8.5 - step / 500 + seed:.3f},0.001,1," for step in range(1, 2500, 100)]
+    _curves(folder, ["step,loss,lr,gradient_norm,validation_loss", *held[:1], *train, *held[1:]])
     _manifest(folder, "pretrain", 75.0)
 
 

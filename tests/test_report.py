@@ -28,6 +28,12 @@ GONE = "finetune/lstm/rte/pre0-seed1"
 REAL = {"source": "folder", "data_root": "somewhere", "world": None}
 
 
+FIGURES = (
+    "figure2_left figure2_right forest_table5 forest_gains curves_pretrain curves_finetune"
+    " calibration confusion"
+).split()
+
+
 def read_scores(root: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((root / "report/scores.csv").read_text("utf-8"))))
 
@@ -60,10 +66,11 @@ def test_every_file_is_there(synthetic: Path) -> None:
              for p in (synthetic / "report").rglob("*") if p.is_file()}  # fmt: skip
     assert names == {
         "index.html", "scores.csv", "statistics.csv", "differences.csv", "claims.csv",
-        "manifest.json", "tables.json",
+        "manifest.json", "tables.json", "calibration.csv", "errors.csv",
         *(f"tables/averages.{e}" for e in ("csv", "md", "tex")),
         *(f"tables/table{n}.{e}" for n in range(1, 6) for e in ("csv", "md", "tex")),
-        *(f"figures/figure2_{s}.{e}" for s in ("left", "right") for e in ("svg", "png", "csv")),
+        *(f"figures/{name}.{e}" for name in FIGURES for e in ("svg", "png", "csv")),
+        "figures/regression.csv",
     }  # fmt: skip
     assert not list(synthetic.glob(".report.*"))
 
@@ -395,7 +402,8 @@ def test_wall_time_counts_overlaps_once() -> None:
 
 def test_the_page_is_self_contained_and_escaped(synthetic: Path) -> None:
     html = (synthetic / "report/index.html").read_text("utf-8")
-    assert not re.search(r'(src|href)="(?!data:|#|\.\./)', html)
+    assert not re.search(r'src="(?!data:)', html)
+    assert not re.search(r'href="(?!#|\.\./|figures/|[a-z]+\.csv")', html)
     scripts = re.findall("<script([^>]*)>", html)
     assert scripts == [' id="early"', ' type="application/json" id="mlflow"', ' id="behaviour"']
     assert "fake &lt;processor&gt;" in html

@@ -131,6 +131,9 @@ def test_the_page_has_the_section_and_no_missing_runs(whole: Path) -> None:
     assert "+6.0 %" in part, "the RNN's parameters beside GPT-1's"
     for ending in ("svg", "png"):
         assert (whole / "report" / "figures" / f"timeline.{ending}").stat().st_size > 1000
+    drawn = (whole / "report" / "figures" / "timeline.csv").read_text("utf-8").splitlines()
+    assert drawn[0] == "variant,name,year,mean,low,high,runs"
+    assert "full,GPT-1,2018," in "\n".join(drawn)
     for ending in ("csv", "md", "tex"):
         assert (whole / "report" / "tables" / f"timeline.{ending}").is_file()
     assert json.loads((whole / "report" / "manifest.json").read_text())["missing"] == []
@@ -139,14 +142,14 @@ def test_the_page_has_the_section_and_no_missing_runs(whole: Path) -> None:
 def test_one_colour_a_model(whole: Path) -> None:
     found = timeline.section(Results(make_job(), whole))
     assert found is not None
-    colours = [line.colour for line in found.lines]
+    colours = [line.style.colour for line in found.lines]
     assert len(set(colours)) == len(colours)
     drawn = (whole / "report" / "figures" / "timeline.svg").read_text("utf-8")
     page = (whole / "report" / "index.html").read_text("utf-8")
     for line in found.lines:
-        assert f"background: {line.colour}" in page
+        assert f"background: {line.style.colour}" in page
         if line.eight is not None:
-            assert line.colour in drawn
+            assert line.style.colour in drawn
 
 
 def test_means_are_those_of_the_runs(whole: Path) -> None:

@@ -9,6 +9,7 @@ from gptbench.artifacts import Run, file_digest, unwritable
 from gptbench.errors import UserError
 from gptbench.report import (
     claims,
+    diagnostics,
     figures,
     finished,
     formats,
@@ -31,6 +32,8 @@ PARTS = (
     "statistics.csv",
     "differences.csv",
     "claims.csv",
+    "calibration.csv",
+    "errors.csv",
     "index.html",
     "manifest.json",
 )
@@ -91,8 +94,9 @@ def _write(found: Results, known: reference.Reference, folder: Path, linked: boo
     (folder / "claims.csv").write_text(claims.to_csv(judged), "utf-8")
     if (history := timeline.section(found)) is not None:
         timeline.draw(history, folder / "figures")
+    behind = diagnostics.write(found, known, stated, folder)
     drawn = folder / "figures"
-    text = page.render(found, known, made, added, stated, points, drawn, judged, linked)
+    text = page.render(found, known, made, added, stated, points, drawn, judged, behind, linked)
     (folder / "index.html").write_text(text, "utf-8")
 
 

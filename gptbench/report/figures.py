@@ -1,4 +1,4 @@
-"""Figure 2: layers transferred (left) and zero-shot over pre-training (right).
+"""Figure 2: layers transferred (left) and zero-shot over pre-training (right); `drawing` for all.
 
 The numbers come first (`left_points`, `right_points`) and are kept as CSV beside the drawings.
 matplotlib is imported only where something is drawn.
@@ -131,12 +131,41 @@ def write(results: Results, reference: Reference, folder: Path) -> dict[str, lis
     return {name: points for name, (points, _) in drawers.items()}
 
 
+def words(name: str, points: Sequence[Point]) -> str:
+    """What a figure shows, for those who do not see it: where each line begins and ends."""
+    lines: dict[tuple[str, str], list[Point]] = {}
+    for point in points:
+        lines.setdefault((point.series, point.kind), []).append(point)
+    digits = 1 if name == NAMES[0] else 2
+    said = [
+        f"{series}, {kind}: {line[0].value:.{digits}f} to {line[-1].value:.{digits}f}"
+        for (series, kind), line in lines.items()
+    ]
+    what = {
+        NAMES[0]: "Score by number of layers transferred",
+        NAMES[1]: "Zero-shot score, chance at 0, by pre-training update",
+    }
+    return f"{what[name]}. {'; '.join(said) or 'No runs'}."
+
+
 # Drawing. -------------------------------------------------------------------------------------
 
 
 @contextmanager
-def drawing(name: str, folder: Path, title: str) -> Iterator[Any]:
+def drawing(
+    name: str, folder: Path, title: str, size: tuple[float, float] = (6.4, 5.0)
+) -> Iterator[Any]:
     """Axes to draw on, saved in the end as `<name>.svg` and `<name>.png`; same bytes each time."""
+    with panels(name, folder, "", 1, 1, size) as (axes,):
+        yield axes
+        axes.set_title(title, fontsize=10)
+
+
+@contextmanager
+def panels(
+    name: str, folder: Path, title: str, count: int, columns: int, size: tuple[float, float]
+) -> Iterator[list[Any]]:
+    """`count` axes in rows of `columns`, saved as `drawing` does; `size` in inches."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -147,14 +176,32 @@ def drawing(name: str, folder: Path, title: str) -> Iterator[Any]:
         "svg.hashsalt": name,
         "svg.fonttype": "none",
         "font.family": "DejaVu Sans",
+        "text.hinting": "none",  # the same widths at every resolution, for one layout
+        "text.parse_math": False,  # a dollar in a data set's title or label is a dollar
     }
     with seaborn.axes_style("whitegrid"), matplotlib.rc_context(style):
-        figure, axes = plt.subplots(figsize=(6.4, 5.0), layout="constrained")
-        yield axes
-        axes.set_title(title, fontsize=10)
+        rows = -(-count // columns)
+        figure, grid = plt.subplots(
+            rows, columns, figsize=size, layout="constrained", squeeze=False
+        )
+        every = list(grid.flat)
+        for spare in every[count:]:
+            spare.set_axis_off()
+        yield every[:count]
+        if title:
+            figure.suptitle(title, fontsize=10)
+        engine = figure.get_layout_engine()
+        assert engine is not None
+        engine.execute(figure)  # once, not for each file
+        figure.set_layout_engine("none")
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
         figure.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
         plt.close(figure)
+
+
+def short(text: str, longest: int) -> str:
+    """A title that has a panel's width."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _save(

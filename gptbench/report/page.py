@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gptbench.data import bpe_example
 from gptbench.report import claims, data, findings, overview, runs, timeline
-from gptbench.report.figures import NAMES, Point
+from gptbench.report.diagnostics import Diagnostics
+from gptbench.report.figures import NAMES, Point, words
+from gptbench.report.pictures import picture
 from gptbench.report.reference import Reference
 from gptbench.report.results import Results, walk_missing
 from gptbench.report.scores import layers, left_cells
@@ -29,13 +30,14 @@ def render(
     points: dict[str, list[Point]],
     figures: Path,
     judged: Sequence[claims.Finding],
+    behind: Diagnostics,
     linked: bool = True,
 ) -> str:
     """The page as HTML.
 
     `added` are the tables of studies beyond the paper's, `figures` is the folder of the figures,
-    `judged` are the verdicts on the paper's claims. Where the page is not `linked`, the runs'
-    folders are not beside it and are named without links.
+    `judged` are the verdicts on the paper's claims, `behind` the sections behind the scores. Where
+    the page is not `linked`, the runs' folders are not beside it and are named without links.
     """
     environment = Environment(
         loader=PackageLoader("gptbench.report", "templates"),
@@ -70,8 +72,11 @@ def render(
         stated=stated,
         timeline=history,
         timeline_table=next((table for table in added if table.name == timeline.STUDY), None),
-        timeline_figure=_image(figures / "timeline.svg") if history else "",
-        figures={name: _image(figures / f"{name}.svg") for name in NAMES},
+        timeline_figure=picture(figures, timeline.STUDY, timeline.words(history))
+        if history
+        else None,
+        figures={name: picture(figures, name, words(name, points[name])) for name in NAMES},
+        behind=behind,
         points=points,
         left_variants={
             layers(results, name): name for names in left_cells(results).values() for name in names
@@ -285,8 +290,3 @@ def _spark(values: Sequence[float], low: float, high: float) -> str:
         f"{2 + 116 * i / wide:.1f},{22 - 20 * (value - low) / reach:.1f}"
         for i, value in enumerate(values)
     )
-
-
-def _image(path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f"data:image/svg+xml;base64,{data}"

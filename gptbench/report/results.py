@@ -443,18 +443,30 @@ def scored_splits(task: TaskSpec, score: str) -> list[str]:
     return [task.train] if score == TRAIN and TRAIN not in task.scored else task.scored[score]
 
 
-def read_predictions(path: Path) -> Predictions:
-    """The columns of a predictions file but the scores; raises `UserError` if it is broken."""
+def read_predictions(path: Path, scores: bool = False) -> Predictions:
+    """The columns of a predictions file, [n] each; `scores` [n, classes] only where asked for.
+
+    Raises `UserError` if the file is broken.
+    """
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
     try:
         with ParquetFile(path) as file:
-            names = [name for name in file.schema_arrow.names if name != "scores"]
+            names = [name for name in file.schema_arrow.names if scores or name != "scores"]
             table = file.read(columns=names)
-    except (OSError, ArrowException) as error:
+        found = {name: table.column(name).to_numpy() for name in names if name != "scores"}
+        if "scores" in names:
+            listed = table.column("scores").combine_chunks().flatten().to_numpy()
+            found["scores"] = listed.reshape(table.num_rows, -1 if len(listed) else 0)
+    except (OSError, ArrowException, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); delete it and run again") from None
-    return {name: table.column(name).to_numpy() for name in names}
+    return found
+
+
+def split_predictions(path: Path, splits: list[str]) -> Predictions:
+    """A file's rows of some splits with their scores, in the order of split and index."""
+    return _rows(read_predictions(path, scores=True), splits)
 
 
 def _rows(rows: Predictions, splits: list[str], **where: str | int) -> Predictions:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from gptbench.evaluation.statistics import Interval, Sample, interval, mean
+from gptbench.report import csvfile, style
 from gptbench.report.figures import drawing
 from gptbench.report.results import FewPoint, Results, study_variants
-from gptbench.report.scores import Score, study_samples
+from gptbench.report.scores import Score, number_text, study_samples
 from gptbench.report.tables import reservation
 from gptbench.settings import Settings, Study, parse, read_yaml
 
@@ -55,7 +56,7 @@ class Line:
 
     facts: Facts
     model: str
-    colour: str
+    style: style.Style
     objective: str
     parameters: int | None
     share: float | None
@@ -102,25 +103,14 @@ def section(results: Results) -> Section | None:
     known = [facts[name] for name in facts if name in variants]
     added = [name for name in variants if name not in facts]
     known += [_plain(results, name) for name in added]
-    colours = palette(len(known))
     base = _measured(results, BASE).get("parameters")
-    lines = [
-        _line(results, study, each, colour, base)
-        for each, colour in zip(known, colours, strict=True)
-    ]
+    lines = [_line(results, study, each, base) for each in known]
     return Section(
         reservation(results, study.tasks),
         lines,
         [task for task in study.zeroshot if any(task in line.zero for line in lines)],
         [name for name in study.variants if name not in variants],
     )
-
-
-def palette(count: int) -> list[str]:
-    """One colour a model, the same wherever the model is shown."""
-    import seaborn
-
-    return list(seaborn.color_palette("colorblind", count).as_hex())
 
 
 def _plain(results: Results, variant: str) -> Facts:
@@ -136,7 +126,7 @@ def _measured(results: Results, variant: str) -> dict[str, Any]:
     return seeds[min(seeds)] if seeds else {}
 
 
-def _line(results: Results, study: Study, facts: Facts, colour: str, base: int | None) -> Line:
+def _line(results: Results, study: Study, facts: Facts, base: int | None) -> Line:
     model = results.asked.variants[facts.variant].model
     measured = _measured(results, facts.variant)
     parameters, tokens = measured.get("parameters"), measured.get("tokens")
@@ -155,7 +145,7 @@ def _line(results: Results, study: Study, facts: Facts, colour: str, base: int |
     return Line(
         facts,
         model,
-        colour,
+        style.of(results, facts.variant),
         str(measured.get("objective", "next token")) if measured else "",
         parameters,
         parameters / base - 1 if parameters and base else None,
@@ -240,10 +230,11 @@ def _rows(base: Score, found: Sample) -> Iterator[Score]:
 
 
 def draw(found: Section, folder: Path) -> None:
-    """`timeline.svg` and `.png`: the mean over table 5's tasks by model, with its interval."""
+    """`timeline.svg`, `.png`, `.csv`: the mean over table 5's tasks by model, with its interval."""
     title = "Mean over the eight GLUE tasks of table 5"
     heading = title + (f"\n{found.reservation}" if found.reservation else "")
     shown = [line for line in found.lines if line.eight is not None]
+    (folder / f"{STUDY}.csv").write_text(_csv(shown), "utf-8")
     with drawing(STUDY, folder, heading) as axes:
         if not shown:
             axes.set_axis_off()
@@ -252,13 +243,28 @@ def draw(found: Section, folder: Path) -> None:
             assert line.eight is not None
             value, low, high = line.eight.value, line.eight.low, line.eight.high
             reach = None if low is None or high is None else [[value - low], [high - value]]
-            axes.errorbar(
-                [value], [place], xerr=reach, fmt="o", color=line.colour, capsize=3, markersize=7
-            )
+            look: dict[str, Any] = {"color": line.style.colour, "capsize": 3, "markersize": 7}
+            axes.errorbar([value], [place], xerr=reach, fmt=line.style.marker, **look)
         if shown:
             axes.set_yticks(range(len(shown)), [_label(line.facts) for line in shown], fontsize=9)
             axes.set_ylim(len(shown) - 0.5, -0.5)
-            axes.set_xlabel("mean score, with its 95 % interval")
+            axes.set_xlabel("mean score (points of 100), with its 95 % interval")
+
+
+def words(found: Section) -> str:
+    """What the figure shows, for those who do not see it."""
+    said = [f"{each.facts.name} {each.eight.value:.1f}" for each in found.lines if each.eight]
+    return f"Mean over the eight GLUE tasks of table 5 by model: {', '.join(said) or 'no model'}."
+
+
+def _csv(shown: Sequence[Line]) -> str:
+    rows = []
+    for line in shown:
+        assert line.eight is not None
+        numbers = (line.eight.value, line.eight.low, line.eight.high, line.eight.runs)
+        facts = line.facts
+        rows.append([facts.variant, facts.name, str(facts.year), *map(number_text, numbers)])
+    return csvfile.to_text("variant name year mean low high runs".split(), rows)
 
 
 def _label(facts: Facts) -> str:

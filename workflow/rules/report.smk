@@ -40,6 +40,11 @@ rule report:
             for e in ("csv", "md", "tex")
         ],
         claims=shown(f"{ROOT}/report/claims.csv", "claims", "Claims of the paper", shows="claims"),
+        calibration=shown(
+            f"{ROOT}/report/calibration.csv", "calibration", "Numbers", shows="calibration"
+        ),
+        # Texts of data sets: no part of what is passed on.
+        errors=f"{ROOT}/report/errors.csv",
         table_data=f"{ROOT}/report/tables.json",
         tables=[
             shown(
@@ -53,17 +58,22 @@ rule report:
             for n, title in enumerate(TABLES, 1)
             for e in ("csv", "md", "tex")
         ],
+        # Those that any run has; docs/report.md names the others.
         figures=[
             shown(
-                f"{ROOT}/report/figures/figure2_{side}.{e}",
-                f"figure2_{side}",
+                f"{ROOT}/report/figures/{name}.{e}",
+                name,
                 "Figures",
-                figure=f"2 {side}",
+                figure=figure,
                 shows=what,
                 format=e,
             )
-            for side, what in (("left", "layers transferred"), ("right", "zero-shot"))
-            for e in ("svg", "png")
+            for name, figure, what in (
+                ("figure2_left", "2 left", "layers transferred"),
+                ("figure2_right", "2 right", "zero-shot"),
+                ("forest_table5", "differences", "table 5, full minus each other variant"),
+            )
+            for e in ("svg", "png", "csv")
         ],
     log:
         f"{ROOT}/logs/report.log",
