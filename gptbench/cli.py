@@ -32,6 +32,7 @@ STAGES = {
     "finetune": ("stages", "fine-tune and score one run (L3)"),
     "zeroshot": ("stages", "score the checkpoints of a model without fine-tuning"),
     "fewshot": ("fewshot", "score a model with solved examples in the context"),
+    "attention": ("attention", "follow sentences through a model: attention, states, predictions"),
     "weights": ("weights", "weights from elsewhere and for elsewhere: import, export"),
     "perplexity": ("perplexity", "perplexity of a pre-trained model on a text, as JSON"),
     "predict": ("byhand", "a fine-tuned model on new rows: JSON lines in, JSON lines out"),

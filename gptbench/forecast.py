@@ -35,6 +35,7 @@ STAGES = (
     "finetune",
     "zeroshot",
     "fewshot",
+    "attention",
 )
 # Where nothing like it has run yet. Measured on one core of an Intel Xeon with AMX: start-up and
 # some hundred rows a job; books at the rate below. What a fetch takes is the network's: a guess.
@@ -45,6 +46,7 @@ SECONDS_A_JOB = {
     "zeroshot": 10.0,
     "fewshot": 10.0,
     "import": 5.0,
+    "attention": 1.0,
 }
 BYTES_A_SECOND = {"tokenizer": 6e6, "corpus": 2.5e6}
 TIMED_STEPS, TIMED_TOKENS = 3, 4096
@@ -127,6 +129,10 @@ def jobs(plan: Plan, requested: Sequence[str] = ()) -> Iterator[Job]:
             else [f for task in few.tasks for f in plan.task_files(task.name)]
         )
         yield Job("fewshot", f"fewshot/{model}/seed{seed}", few, needs, read)
+    for model, seed in plan.attention_models():
+        needs = [f"pretrain/{model}/seed{seed}", "tokenizer"]
+        looked = plan.attention_job(model, seed)
+        yield Job("attention", f"attention/{model}/seed{seed}", looked, needs)
 
 
 def _finetune(plan: Plan, run: FinetuneRun) -> Job:

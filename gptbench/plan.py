@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from gptbench import lock
-from gptbench.data import hub
+from gptbench.data import hub, shown
 from gptbench.data.tasks import files_of, plain, settle, settled_or_first, source_paths
 from gptbench.errors import UserError
 from gptbench.models.archive import HOME, weight_files
 from gptbench.settings import (
+    AttentionJob,
     Config,
     ContaminationJob,
     CorpusJob,
@@ -47,7 +48,7 @@ from gptbench.systems import read_systems
 PROBE_SEED = 20180611
 RULES = frozenset(
     "all world gates encode tokenizer corpus other_corpus contamination pretrain weights finetune"
-    " zeroshot fewshot report".split()
+    " zeroshot fewshot attention report".split()
 )
 """The workflow's rules: every study and every task is a target by its name beside them."""
 
@@ -400,6 +401,21 @@ class Plan:
         }
         return sorted({*needed, *self.zeroshot_models(study), *self.fewshot_models(study)})
 
+    def attention_models(self) -> list[tuple[str, int]]:
+        """The (model, pre-training seed) pair that the report looks into; none, or one.
+
+        That is the config's first pre-trained stack of blocks in which a token sees those before
+        it, with the first seed.
+        """
+        if self.config.attention.sentences == []:
+            return []
+        seed, pairs = self.config.pretrain_seeds[0], self.pretrained()
+        for name, model in self.config.models.items():
+            backbone = model.backbone
+            if isinstance(backbone, StackSettings) and backbone.causal and (name, seed) in pairs:
+                return [(name, seed)]
+        return []
+
     # The jobs. ------------------------------------------------------------------------------
 
     def world_job(self) -> WorldJob:
@@ -559,6 +575,18 @@ class Plan:
     def fewshot_tasks(self, model: str) -> list[str]:
         """The tasks that a model is scored on with examples in the context."""
         return [task.name for task in self.fewshot_job(model, 0).tasks]
+
+    def attention_job(self, model: str, seed: int) -> AttentionJob:
+        """Follow the scale's sentences through one pre-trained model."""
+        given = self.config.attention.sentences
+        default = shown.WORLD if self.config.synthetic else shown.ENGLISH
+        return AttentionJob(
+            model=model,
+            backbone=self.config.models[model].backbone,
+            n_ctx=self.config.n_ctx,
+            seed=seed,
+            sentences=list(default) if given is None else given,
+        )
 
     def report_job(self) -> ReportJob:
         """Everything that the report names; of the data's folder the name alone, fit to show."""

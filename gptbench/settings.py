@@ -441,6 +441,15 @@ class Experiments(Settings):
         )
 
 
+class AttentionSettings(Settings):
+    """Which sentences the report follows through the model, with a map of each head's attention.
+
+    Null takes three sentences that fit the data; an empty list leaves the stage out.
+    """
+
+    sentences: list[Annotated[str, Field(min_length=1)]] | None = None
+
+
 S = TypeVar("S", bound="Settings")
 Scale = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
@@ -454,7 +463,7 @@ class Config(Settings):
     relative to where the workflow runs; the report shows them.
     """
 
-    later = frozenset({"corpora", "experiments", "mirror", "on_request", "systems", "tasks_file"})
+    later = frozenset("attention corpora experiments mirror on_request systems tasks_file".split())
 
     scale: Scale
     title: str
@@ -480,6 +489,7 @@ class Config(Settings):
     experiments: Experiments = Experiments()
     on_request: list[str] = []
     systems: list[str] = []
+    attention: AttentionSettings = AttentionSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -812,6 +822,16 @@ class FewShotJob(Settings):
     draw_seed: int
     rows: int | None
     limits_seed: int
+
+
+class AttentionJob(Settings):
+    """Follow sentences through one pre-trained model: its attention, states and predictions."""
+
+    model: str
+    backbone: Backbone
+    n_ctx: int
+    seed: int
+    sentences: Annotated[list[str], Field(min_length=1)]
 
 
 class ReportJob(Settings):

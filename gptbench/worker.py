@@ -32,7 +32,9 @@ from typing import Any
 from gptbench import lock
 
 SOCKET = "GPTBENCH_WORKER"
-WARM = tuple("encode pretrain finetune zeroshot fewshot corpus tokenizer contamination".split())
+WARM = tuple(
+    "encode pretrain finetune zeroshot fewshot corpus tokenizer contamination attention".split()
+)
 PRELOAD = (
     "pytorch_lightning",
     "pyarrow.parquet",
@@ -44,6 +46,7 @@ PRELOAD = (
     "gptbench.data.tokenizer",
     "gptbench.training.pretrain",
     "gptbench.training.finetune",
+    "gptbench.evaluation.attention",
     "gptbench.evaluation.zeroshot",
 )
 GRACE = 10.0
