@@ -404,17 +404,22 @@ class Plan:
     def attention_models(self) -> list[tuple[str, int]]:
         """The (model, pre-training seed) pair that the report looks into; none, or one.
 
-        That is the config's first pre-trained stack of blocks in which a token sees those before
-        it, with the first seed.
+        That is, with the first seed, the model of the variant `full` if its tokens attend to those
+        before them, else the first by name of those that do.
         """
         if self.config.attention.sentences == []:
             return []
-        seed, pairs = self.config.pretrain_seeds[0], self.pretrained()
-        for name, model in self.config.models.items():
-            backbone = model.backbone
-            if isinstance(backbone, StackSettings) and backbone.causal and (name, seed) in pairs:
-                return [(name, seed)]
-        return []
+        full, seed = self.experiments.variants.get("full"), self.config.pretrain_seeds[0]
+        backbones = {name: model.backbone for name, model in self.config.models.items()}
+        fit = [
+            name
+            for name, its_seed in self.pretrained()
+            if its_seed == seed
+            and backbones[name].causal
+            and isinstance(backbones[name], StackSettings)
+        ]
+        fit.sort(key=lambda name: (full is None or name != full.model, name))
+        return [(name, seed) for name in fit[:1]]
 
     # The jobs. ------------------------------------------------------------------------------
 

@@ -92,6 +92,14 @@ def architecture(backbone: Backbone, batch: int, n_ctx: int, vocab_size: int) ->
     return Architecture(list(_recurrent(backbone, found)), drawn=False)
 
 
+def classifier(width: int, batch: int, classes: int) -> Stage:
+    """The head that fine-tuning puts beside the text prediction; it is new for each task."""
+    shape = (("batch", batch), ("classes", classes))
+    size = linear(width, classes)
+    where = "softmax(h Wᵧ), last token"
+    return Stage("task classifier", where, shape, size, part="output", beside=True)
+
+
 class _Shapes:
     """The axes of one model by name, and the weights of its linear layers."""
 
@@ -106,22 +114,23 @@ class _Shapes:
         """The ids that a model reads."""
         return Stage(f"{side}tokens", "ids", (self.batch, place or self.time))
 
-    def embedding(self, place: Axis | None = None) -> Stage:
-        """The token table, which the softmax reads as well."""
+    def embedding(self, place: Axis | None = None, masks: int = 0) -> Stage:
+        """The token table, which the softmax reads as well; `masks` rows more of BERT's."""
         shape = (self.batch, place or self.time, self.width)
-        size = self.vocab[1] * self.width[1]
-        return Stage("token embedding", "rows of Wₑ [vocab, n_embd]", shape, size)
+        size = (self.vocab[1] + masks) * self.width[1]
+        detail = "Wₑ [vocab, n_embd], a mask" if masks else "Wₑ [vocab, n_embd]"
+        return Stage("token embedding", detail, shape, size)
 
     def positions(self, learned: bool = True) -> Stage:
         """The table of places."""
-        detail = "rows of Wₚ [n_ctx, n_embd]" if learned else "left out: no Wₚ"
+        detail = "Wₚ [n_ctx, n_embd]" if learned else "left out: no Wₚ"
         size = self.time[1] * self.width[1] if learned else 0
         return Stage("position embedding", detail, (self.time, self.width), size, beside=True)
 
     def prediction(self, place: Axis | None = None, detail: str = "") -> Stage:
         """The tied softmax."""
         shape = (self.batch, place or self.time, self.vocab)
-        what = detail or "softmax(h Wₑᵀ), Wₑ is the token table"
+        what = detail or "softmax(h Wₑᵀ): tied"
         return Stage("text prediction", what, shape, part="output")
 
 
@@ -135,11 +144,10 @@ def _stack(backbone: StackSettings, at: _Shapes) -> Iterator[Stage]:
     state = (at.batch, at.time, at.width)
     norm = 2 * backbone.n_embd
     yield at.tokens()
-    yield at.embedding()
+    masks = int(isinstance(backbone, BertSettings))
+    yield at.embedding(masks=masks)
     learned = not isinstance(backbone, TransformerSettings) or backbone.positions == "learned"
     yield at.positions(learned)
-    if isinstance(backbone, BertSettings):
-        yield Stage("mask embedding", "in a masked token's place", state, backbone.n_embd)
     yield Stage("sum", "h₀ = U Wₑ + Wₚ", state, kind="sum")
     if isinstance(backbone, BertSettings):
         yield Stage("LayerNorm", "gain and bias", state, norm, kind="norm")
@@ -148,7 +156,7 @@ def _stack(backbone: StackSettings, at: _Shapes) -> Iterator[Stage]:
         yield from _residual(list(branch), state, norm, backbone.n_layer, first)
     if first:
         yield Stage("LayerNorm", "after the last block", state, norm, part="output", kind="norm")
-    blanks = "softmax(h Wₑᵀ) at the masked places" if isinstance(backbone, BertSettings) else ""
+    blanks = "softmax(h Wₑᵀ) at masks" if isinstance(backbone, BertSettings) else ""
     yield at.prediction(detail=blanks)
 
 
@@ -168,16 +176,16 @@ def _attention(backbone: StackSettings, at: _Shapes) -> Iterator[Stage]:
     width, heads, masked = backbone.n_embd, backbone.n_head, backbone.causal
     size = width // heads
     head, each = ("n_head", heads), ("n_embd / n_head", size)
-    what = "a token sees none that follow" if masked else "every token sees all"
+    what = "later tokens masked" if masked else "every token sees all"
     if isinstance(backbone, Gpt3Settings):
-        what += f"; in every second block the last {backbone.window}"
+        what += f"; every 2nd block: last {backbone.window}"
     joint = (at.batch, at.time, ("3 n_embd", 3 * width))
     yield Stage("queries, keys, values", "one linear layer", joint, linear(width, 3 * width))
     split = (at.batch, head, at.time, each)
     yield Stage("split into heads", "Q, K and V, each of this shape", split)
     weights = (at.batch, head, at.time, at.time)
     name = "masked self-attention" if masked else "self-attention"
-    yield Stage(f"{name}: weights", f"softmax(Q Kᵀ / √{size}); {what}", weights)
+    yield Stage(f"{name}: weights", f"softmax(Q Kᵀ / √{size}), {what}", weights)
     state = (at.batch, at.time, at.width)
     joined = "weights × V, heads side by side, linear"
     yield Stage("heads joined", joined, state, linear(width, width))
