@@ -178,7 +178,7 @@ def _attention(backbone: StackSettings, at: _Shapes) -> Iterator[Stage]:
     head, each = ("n_head", heads), ("n_embd / n_head", size)
     what = "later tokens masked" if masked else "every token sees all"
     if isinstance(backbone, Gpt3Settings):
-        what += f"; every 2nd block: last {backbone.window}"
+        what = f"in every 2nd block over the last {backbone.window}"
     joint = (at.batch, at.time, ("3 n_embd", 3 * width))
     yield Stage("queries, keys, values", "one linear layer", joint, linear(width, 3 * width))
     split = (at.batch, head, at.time, each)
