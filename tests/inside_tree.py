@@ -19,7 +19,7 @@ from gptbench.plan import Plan
 from gptbench.settings import AttentionJob, Backbone, ReportJob, TaskSpec, TokenizerSettings
 
 WORDS = "the cook saw nurse because she he was kind and fond of soup . , - = <b>".split()
-TASKS = {
+TASKS: dict[str, list[tuple[str, ...]]] = {
     "cola": [("the cook was kind and fond of soup .",), ("she was fond of the soup",)],
     "rte": [("the cook saw the nurse .", "she was kind")],
     "mrpc": [("the cook was kind .", "he was kind")],

@@ -101,7 +101,7 @@ def test_so_are_those_of_models_with_layer_norm_first(backbone: Any) -> None:
 
 @pytest.mark.parametrize("backbone", [transformer(**WIDE), gpt2(**WIDE), gpt3(**WIDE)])
 def test_rows_add_up_to_one_and_nothing_looks_ahead(backbone: Any) -> None:
-    model = build(backbone, VOCAB, CONTEXT).train()
+    model: Any = build(backbone, VOCAB, CONTEXT).train()
     seen = attention.look(model, IDS)
     assert torch.allclose(seen.weights.sum(-1), torch.ones(3, 3, 9), atol=1e-6)
     assert torch.equal(seen.weights.triu(1), torch.zeros_like(seen.weights))

@@ -88,7 +88,8 @@ def attention_weights(attention: Attention, x: Tensor) -> Tensor:
     q, k, _ = (part.view(split).transpose(0, 1) for part in attention.qkv(x).split(width, -1))
     scores = q @ k.transpose(1, 2) / split[-1] ** 0.5
     window = attention.window if isinstance(attention, BandedAttention) else n
-    return scores.masked_fill(~band(n, window, x.device), -torch.inf).softmax(-1)
+    found: Tensor = scores.masked_fill(~band(n, window, x.device), -torch.inf).softmax(-1)
+    return found
 
 
 def shares(maps: Sequence[Tensor]) -> dict[str, Any]:
@@ -140,7 +141,8 @@ def run(job: AttentionJob, pretrained: Path, tokenizer: Path, out: Path) -> None
             " those before them (transformer, gpt2, gpt3)"
         )
     load(weights, model)
-    sentences, maps = [], []
+    sentences: list[dict[str, Any]] = []
+    maps = []
     for number, text in enumerate(job.sentences, 1):
         ids = bpe.encode(text)
         if len(ids) < 3:
@@ -150,7 +152,7 @@ def run(job: AttentionJob, pretrained: Path, tokenizer: Path, out: Path) -> None
         kept = ids[: min(LONGEST, job.n_ctx)]
         seen = look(model, kept)
         maps.append(seen.weights)
-        entry = {"text": text, "left_out": len(ids) - len(kept)}
+        entry: dict[str, Any] = {"text": text, "left_out": len(ids) - len(kept)}
         sentences.append(entry | facts(model, seen, kept, bpe))
     data = {"model": job.model, "seed": job.seed, "run_id": stage.id, "kind": job.backbone.kind}
     write_json(out / OUTPUT, {**data, **shares(maps), "sentences": sentences})
