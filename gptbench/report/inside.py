@@ -254,7 +254,7 @@ def percents(rows: Sequence[Sequence[float]]) -> list[list[int]]:
 
 def image(rows: Sequence[Sequence[float]]) -> str:
     """A map as a data URI of a PNG, a pixel a weight: the larger, the less transparent."""
-    from PIL import Image
+    from matplotlib.image import imsave
 
     n = len(rows)
     pixels: NDArray[np.uint8] = np.zeros((n, n, 4), np.uint8)
@@ -262,5 +262,5 @@ def image(rows: Sequence[Sequence[float]]) -> str:
     for i, row in enumerate(rows):
         pixels[i, : len(row), 3] = np.rint(255 * np.asarray(row))
     buffer = io.BytesIO()
-    Image.fromarray(pixels, "RGBA").save(buffer, "PNG", optimize=False)
+    imsave(buffer, pixels, format="png", metadata={"Software": None})
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
