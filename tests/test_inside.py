@@ -191,7 +191,7 @@ def test_the_page_shows_the_numbers_of_the_stage(root: Path, html: str) -> None:
     found = stored(root)
     first = found["sentences"][0]
     for rows in (first["token_embedding"], first["position_embedding"], first["states"][0]):
-        cells = "".join(f"<span>{x:.2f}</span>" for x in rows[1])
+        cells = "".join(f"<span>{round(x, 2) + 0:.2f}</span>" for x in rows[1])
         assert f'<td class="vector">{cells}</td>' in html
     best = first["next"][-1]
     for each in best:

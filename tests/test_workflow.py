@@ -44,7 +44,7 @@ def test_the_whole_paper_comes_out(finished_project: Project) -> None:
     seen = finished_project.results / "attention" / "transformer" / "seed0" / "attention.json"
     first = json.loads(seen.read_text())["sentences"][0]
     assert (len(first["weights"]), len(first["weights"][0])) == (2, 2)
-    assert f"for <q>{first['text']}</q>" in page
+    assert f"The sentence: <q>{first['text']}</q>" in page
     assert 'src="http' not in page, "the page is self-contained"
     rows = scores(finished_project)
     ours = {(r["table"], r["variant"], r["task"]) for r in rows if r["source"] == "gptbench"}
