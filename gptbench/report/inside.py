@@ -237,13 +237,13 @@ def _maps(seen: Mapping[str, Any], sentence: Mapping[str, Any]) -> dict[str, Any
     chosen = max(seen["heads"], key=lambda row: row["previous"])
     weights = sentence["weights"]
     layer, head = chosen["layer"] - 1, chosen["head"] - 1
-    whole = [[[percents(rows) for rows in heads] for heads in weights]]
+    whole = [[percents(rows) for rows in heads] for heads in weights]
     return {
         **sentence,
         "images": [[image(rows) for rows in heads] for heads in weights],
         "chosen": (layer, head),
-        "rows": percents(weights[layer][head]),
-        "json": json.dumps(whole[0], separators=(",", ":")),
+        "rows": whole[layer][head],
+        "json": json.dumps(whole, separators=(",", ":")),
     }
 
 
@@ -262,5 +262,5 @@ def image(rows: Sequence[Sequence[float]]) -> str:
     for i, row in enumerate(rows):
         pixels[i, : len(row), 3] = np.rint(255 * np.asarray(row))
     buffer = io.BytesIO()
-    imsave(buffer, pixels, format="png", metadata={"Software": None})
+    imsave(buffer, pixels, format="png", metadata={"Software": "gptbench"})
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
