@@ -31,6 +31,7 @@ include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/zeroshot.smk"
 include: "workflow/rules/fewshot.smk"
+include: "workflow/rules/attention.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -34,7 +34,7 @@ STAGES = {
     "tasks": ("tasks", "all data sets of a scale to token ids; what is there already is kept"),
     "submit": ("submit", "files for GLUE, Story Cloze and RACE, and their check"),
     "weights": ("weights", "weights from elsewhere and for elsewhere: import, export"),
-    "track": ("track", "MLflow: sync, ui"),
+    "track": ("track", "MLflow: sync, follow, ui"),
     "config": ("config", "check a config file, write the schemas"),
     "completion": ("completion", "a script with which the shell completes commands and options"),
     # The stages of the workflow, in its order.
@@ -48,6 +48,7 @@ STAGES = {
     "finetune": ("stages", "fine-tune and score one run (L3)"),
     "zeroshot": ("stages", "score the checkpoints of a model without fine-tuning"),
     "fewshot": ("fewshot", "score a model with solved examples in the context"),
+    "attention": ("attention", "follow sentences through a model: attention, states, predictions"),
     "report": ("stages", "tables, figures and the page"),
 }
 """Each command's module in `gptbench/commands`, where `add_<command>` is, and what it does."""

@@ -38,6 +38,7 @@ STAGES = (
     "finetune",
     "zeroshot",
     "fewshot",
+    "attention",
     "report",
 )
 WITHOUT_MANIFEST = {"world": "world/world.json", "gates": "world-gates.json"}
@@ -54,6 +55,7 @@ SECONDS_A_JOB = {
     "zeroshot": 10.0,
     "fewshot": 10.0,
     "import": 5.0,
+    "attention": 1.0,
 }
 BYTES_A_SECOND = {"tokenizer": 6e6, "corpus": 2.5e6, "contamination": 13e6}
 TIMED_STEPS, TIMED_TOKENS = 3, 4096
@@ -151,6 +153,10 @@ def jobs(plan: Plan, requested: Sequence[str] = ()) -> Iterator[Job]:
         )
         shown.append(f"fewshot/{model}/seed{seed}")
         yield Job("fewshot", shown[-1], few, needs, read)
+    for model, seed in plan.attention_models():
+        shown.append(f"attention/{model}/seed{seed}")
+        needs = [f"pretrain/{model}/seed{seed}", "tokenizer"]
+        yield Job("attention", shown[-1], plan.attention_job(model, seed), needs)
     yield Job("report", "report", plan.report_job(), shown, [Path(name) for name in config.systems])
 
 

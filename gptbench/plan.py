@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from gptbench import lock
-from gptbench.data import hub
+from gptbench.data import hub, shown
 from gptbench.data.tasks import files_of, plain, settle, settled_or_first, source_paths
 from gptbench.errors import UserError
 from gptbench.models.archive import HOME, weight_files
 from gptbench.settings import (
+    AttentionJob,
     Config,
     ContaminationJob,
     CorpusJob,
@@ -47,7 +48,7 @@ from gptbench.systems import read_systems
 PROBE_SEED = 20180611
 RULES = frozenset(
     "all world gates encode tokenizer corpus other_corpus contamination pretrain weights finetune"
-    " zeroshot fewshot report".split()
+    " zeroshot fewshot attention report".split()
 )
 """The workflow's rules: every study and every task is a target by its name beside them."""
 
@@ -400,6 +401,26 @@ class Plan:
         }
         return sorted({*needed, *self.zeroshot_models(study), *self.fewshot_models(study)})
 
+    def attention_models(self) -> list[tuple[str, int]]:
+        """The (model, pre-training seed) pair that the report looks into; none, or one.
+
+        That is, with the first seed, the model of the variant `full` if its tokens attend to those
+        before them, else the first by name of those that do.
+        """
+        if self.config.attention.sentences == []:
+            return []
+        full, seed = self.experiments.variants.get("full"), self.config.pretrain_seeds[0]
+        backbones = {name: model.backbone for name, model in self.config.models.items()}
+        fit = [
+            name
+            for name, its_seed in self.pretrained()
+            if its_seed == seed
+            and backbones[name].causal
+            and isinstance(backbones[name], StackSettings)
+        ]
+        fit.sort(key=lambda name: (full is None or name != full.model, name))
+        return [(name, seed) for name in fit[:1]]
+
     # The jobs. ------------------------------------------------------------------------------
 
     def world_job(self) -> WorldJob:
@@ -559,6 +580,18 @@ class Plan:
     def fewshot_tasks(self, model: str) -> list[str]:
         """The tasks that a model is scored on with examples in the context."""
         return [task.name for task in self.fewshot_job(model, 0).tasks]
+
+    def attention_job(self, model: str, seed: int) -> AttentionJob:
+        """Follow the scale's sentences through one pre-trained model."""
+        given = self.config.attention.sentences
+        default = shown.WORLD if self.config.synthetic else shown.ENGLISH
+        return AttentionJob(
+            model=model,
+            backbone=self.config.models[model].backbone,
+            n_ctx=self.config.n_ctx,
+            seed=seed,
+            sentences=list(default) if given is None else given,
+        )
 
     def report_job(self) -> ReportJob:
         """Everything that the report names; of the data's folder the name alone, fit to show."""

@@ -449,6 +449,15 @@ class Experiments(Settings):
         )
 
 
+class AttentionSettings(Settings):
+    """Which sentences the report follows through the model, with a map of each head's attention.
+
+    Null takes three sentences that fit the data; an empty list leaves the stage out.
+    """
+
+    sentences: list[Annotated[str, Field(min_length=1)]] | None = None
+
+
 S = TypeVar("S", bound="Settings")
 Scale = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
@@ -464,7 +473,7 @@ class Config(Settings):
     """
 
     later = frozenset(
-        "corpora experiments mirror on_request show_texts systems tasks_file"
+        "attention corpora experiments mirror on_request show_texts systems tasks_file"
         " tracking_models".split()
     )
 
@@ -494,6 +503,7 @@ class Config(Settings):
     on_request: list[str] = []
     systems: list[str] = []
     show_texts: bool = False
+    attention: AttentionSettings = AttentionSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -826,6 +836,16 @@ class FewShotJob(Settings):
     draw_seed: int
     rows: int | None
     limits_seed: int
+
+
+class AttentionJob(Settings):
+    """Follow sentences through one pre-trained model: its attention, states and predictions."""
+
+    model: str
+    backbone: Backbone
+    n_ctx: int
+    seed: int
+    sentences: Annotated[list[str], Field(min_length=1)]
 
 
 class ReportJob(Settings):

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from gptbench.plan import Plan
 
 SOCKET = "GPTBENCH_WORKER"
-WARM = tuple("encode pretrain finetune zeroshot fewshot corpus tokenizer contamination".split())
+WARM = tuple(
+    "encode pretrain finetune zeroshot fewshot corpus tokenizer contamination attention".split()
+)
 PRELOAD = (
     "pytorch_lightning",
     "pyarrow.parquet",
@@ -48,6 +50,7 @@ PRELOAD = (
     "gptbench.data.tokenizer",
     "gptbench.training.pretrain",
     "gptbench.training.finetune",
+    "gptbench.evaluation.attention",
     "gptbench.evaluation.zeroshot",
 )
 GRACE = 10.0

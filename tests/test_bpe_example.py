@@ -32,6 +32,14 @@ def test_the_textbook_form() -> None:
     ]
     assert textbook.unseen[0] == ["l", "o", "w", "e", "s", "t", END]
     assert textbook.unseen[-1] == ["low", "est" + END]
+    assert textbook.start[0] == ["l", "o", "w", END]
+    # By hand: s t and t </w> are where e s is; w e in lower (2) and newest (6).
+    assert textbook.steps[0].others == [(("s", "t"), 9), (("t", END), 9), (("w", "e"), 8)]
+    assert textbook.steps[4].others == [
+        (("n", "e"), 6),
+        (("e", "w"), 6),
+        (("w", "est" + END), 6),
+    ]
 
 
 def test_the_released_form() -> None:

@@ -41,6 +41,10 @@ def test_the_whole_paper_comes_out(finished_project: Project) -> None:
     assert (overlap["books"], set(overlap["tasks"]) >= {"mnli", "race", "dprd"}) == (4, True)
     page = (report / "index.html").read_text()
     assert "SYNTHETIC" in page
+    seen = finished_project.results / "attention" / "transformer" / "seed0" / "attention.json"
+    first = json.loads(seen.read_text())["sentences"][0]
+    assert (len(first["weights"]), len(first["weights"][0])) == (2, 2)
+    assert f"The sentence: <q>{first['text']}</q>" in page
     assert 'src="http' not in page, "the page is self-contained"
     rows = scores(finished_project)
     ours = {(r["table"], r["variant"], r["task"]) for r in rows if r["source"] == "gptbench"}
@@ -70,6 +74,12 @@ def test_another_lambda_runs_fine_tuning_and_report(finished_project: Project) -
     unchanged = len(list(finished_project.results.glob("finetune/no-aux-lm/*/*/metrics.json")))
     assert planned["finetune"] == everything - unchanged
     assert planned["report"] == 1
+
+
+def test_other_sentences_run_their_stage_and_the_report_alone(finished_project: Project) -> None:
+    own = {"sentences": ["Leo saw the cook because he was hungry."]}
+    planned = finished_project.planned("--config", f"attention={json.dumps(own)}")
+    assert planned == {"all": 1, "attention": 1, "report": 1, "total": 3}
 
 
 def test_exchanged_settings_are_noticed(finished_project: Project) -> None:

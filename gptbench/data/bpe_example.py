@@ -18,19 +18,29 @@ from gptbench.settings import TokenizerSettings
 COUNTS = {"low": 5, "lower": 2, "newest": 6, "widest": 3}
 UNSEEN = "lowest"
 MERGES = 5
+RUNNERS_UP = 3
+"""Pairs that are shown beside the one that is merged."""
 
 
 class Step(NamedTuple):
-    """One merge: the pair, how many times it occurs before it, and the words after it."""
+    """One merge: the pair, how many times it occurs before it, and the words after it.
+
+    `others` are the most frequent pairs beside it, with their counts.
+    """
 
     pair: Merge
     times: int
     words: list[list[str]]
+    others: list[tuple[Merge, int]]
 
 
 class Worked(NamedTuple):
-    """One form's merges, step by step; the symbols of the unseen word at first and after each."""
+    """One form's merges, step by step; the symbols of the unseen word at first and after each.
 
+    `start` are the words' symbols before the first merge.
+    """
+
+    start: list[list[str]]
     steps: list[Step]
     unseen: list[list[str]]
 
@@ -68,11 +78,12 @@ def replay(start: Callable[[str], list[str]], merges: Sequence[Merge]) -> Worked
     steps: list[Step] = []
     unseen = [start(UNSEEN)]
     for pair in merges:
-        count = count_pairs(words, times)[pair]
+        counts = count_pairs(words, times)
+        others = sorted((c for c in counts.items() if c[0] != pair), key=lambda c: -c[1])
         words = [merge(word, pair) for word in words]
-        steps.append(Step(pair, count, words))
+        steps.append(Step(pair, counts[pair], words, others[:RUNNERS_UP]))
         unseen.append(merge(unseen[-1], pair))
-    return Worked(steps, unseen)
+    return Worked([start(word) for word in COUNTS], steps, unseen)
 
 
 def count_pairs(words: Sequence[Sequence[str]], times: Sequence[int]) -> dict[Merge, int]:

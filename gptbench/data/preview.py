@@ -103,14 +103,15 @@ def _pieces(
         later = min(len(kept), sum(len(ids) for ids in texts[1:]))
         edges = [0, len(kept) - later, len(kept)] if len(texts) > 1 else [0, len(kept)]
         for ids, first, last in zip(texts, edges[:-1], edges[1:], strict=True):
-            yield from (_name(tokenizer, token) for token in kept[first:last])
+            yield from (token_name(tokenizer, token) for token in kept[first:last])
             if lost := len(ids) - (last - first):
                 yield f"[-{lost}]"
         end = number == len(parts) - 1
         yield SHOWN[2] if end else SHOWN[1]
 
 
-def _name(tokenizer: Tokenizer, token: int) -> str:
+def token_name(tokenizer: Tokenizer, token: int) -> str:
+    """A token as a person reads it: without `</w>`, or with a mark that its word goes on."""
     name = tokenizer.names[token]
     if name == NEWLINE:
         return LINE_BREAK

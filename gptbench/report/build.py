@@ -13,6 +13,7 @@ from gptbench.report import (
     figures,
     finished,
     formats,
+    inside,
     page,
     reference,
     scores,
@@ -90,6 +91,7 @@ def _write(found: Results, known: reference.Reference, folder: Path, linked: boo
             path = folder / "tables" / f"{table.name}.{ending}"
             path.write_text(write(table), "utf-8")
     points = figures.write(found, known, folder / "figures")
+    inside.write(found, folder / "figures")
     judged = claims.evaluate(found, known)
     (folder / "claims.csv").write_text(claims.to_csv(judged), "utf-8")
     if (history := timeline.section(found)) is not None:

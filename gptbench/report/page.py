@@ -10,7 +10,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gptbench.data import bpe_example
-from gptbench.report import claims, data, findings, overview, runs, timeline
+from gptbench.report import claims, data, findings, inside, overview, runs, timeline
 from gptbench.report.diagnostics import Diagnostics
 from gptbench.report.figures import NAMES, Point, words
 from gptbench.report.pictures import picture
@@ -51,6 +51,7 @@ def render(
         num=_number,
         p_value=lambda p: DASH if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
         span=_duration,
+        chance=lambda p: f"{p:.3f}" if p >= 0.0005 else "< 0.001",
         percent=lambda x: f"{100 * x:.0f} %",
         spark=_spark,
     )
@@ -93,6 +94,7 @@ def render(
         gates=findings.gates(results.root),
         pretraining=list(findings.pretraining(results)),
         bpe=_bpe(),
+        inside=inside.section(results),
         data=data.section(results, reference),
         missing=list(walk_missing(results.missing)),
         runs=overview.run_counts(results),

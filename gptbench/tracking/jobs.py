@@ -26,6 +26,7 @@ PATTERNS = (
     ("finetune", "finetune/*/*/pre*-seed*/manifest.json"),
     ("zeroshot", "zeroshot/*/seed*/manifest.json"),
     ("fewshot", "fewshot/*/seed*/manifest.json"),
+    ("attention", "attention/*/seed*/manifest.json"),
 )
 
 # MLflow's limits for the lengths of values.
@@ -75,7 +76,7 @@ class Job:
     def name(self) -> str:
         """A name for people, such as `finetune full mnli pre0 seed1`."""
         words = self.key.split("/")[1:]
-        if words and self.stage in ("pretrain", "finetune", "zeroshot", "fewshot"):
+        if words and self.stage in ("pretrain", "finetune", "zeroshot", "fewshot", "attention"):
             words = [*words[:-1], *words[-1].split("-")]
         return " ".join([self.stage, *words])
 

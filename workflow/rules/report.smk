@@ -14,6 +14,7 @@ rule report:
         runs=run_outputs(plan.runs()),
         zeroshot=zeroshot_outputs(),
         fewshot=fewshot_outputs(),
+        attention=attention_outputs(),
         facts=[f"{ROOT}/tasks/{task}/facts.json" for task in plan.task_names()],
         pretrain=[f"{ROOT}/pretrain/{m}/seed{p}/metrics.json" for m, p in plan.pretrained()],
         contamination=[f"{ROOT}/contamination.json"] if plan.pretrains else [],
