@@ -10,7 +10,8 @@ the same mean, share seeds in part and answer the same examples, so every differ
 between them is a false positive. Everything goes through `gptbench.evaluation.statistics` as the
 report calls it.
 
-Writes the tables of docs/statistics.md and docs/ko/statistics.md (between the markers), and prints them.
+Writes the tables of docs/statistics.md and docs/ko/statistics.md (between the markers) and prints
+them.
 """
 
 from __future__ import annotations
