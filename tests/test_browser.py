@@ -153,7 +153,11 @@ def test_nothing_serious_for_accessibility_in_the_report(
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="no axe-core; npm install --prefix .cache axe-core")
-@pytest.mark.parametrize("name", ["index", "timeline", "howto-ablation", "settings", "statistics"])
+@pytest.mark.parametrize(
+    "name",
+    ["index", "timeline", "howto-ablation", "settings", "statistics"]
+    + ["ko/index", "ko/statistics", "ko/glossary"],
+)
 def test_nothing_serious_for_accessibility_in_the_docs(
     site: Path, browser: webdriver.Chrome, name: str
 ) -> None:
