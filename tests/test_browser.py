@@ -153,12 +153,19 @@ def test_nothing_serious_for_accessibility_in_the_report(
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="no axe-core; npm install --prefix .cache axe-core")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "name",
-    ["index", "timeline", "howto-ablation", "settings", "statistics"]
-    + ["ko/index", "ko/statistics", "ko/glossary"],
+    "index timeline howto-ablation settings statistics method ko/vectors ko/family"
+    " ko/index ko/statistics source/gptbench/models/transformer.py".split(),
 )
 def test_nothing_serious_for_accessibility_in_the_docs(
-    site: Path, browser: webdriver.Chrome, name: str
+    site: Path, browser: webdriver.Chrome, name: str, scheme: str
 ) -> None:
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser.get((site / f"{name}.html").as_uri())
+    browser.execute_script("localStorage.clear()")  # the theme keeps the scheme of the first visit
     assert violations(browser, site / f"{name}.html") == []
+    shown = browser.find_element(By.TAG_NAME, "body").get_attribute("data-md-color-scheme")
+    assert shown == {"light": "default", "dark": "slate"}[scheme]

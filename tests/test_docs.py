@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 import sys
@@ -43,6 +44,29 @@ def test_the_reference_has_every_command_and_key(site: Path) -> None:
     settings = (site / "settings.html").read_text("utf-8")
     for key in Config.model_fields:
         assert f"<code>{key}</code>" in settings
+
+
+def test_a_link_into_the_source_leads_to_its_line(site: Path) -> None:
+    """From pages in any folder, to the line where the symbol begins, in the file as it is."""
+    found = 0
+    for page in [site / "method.html", site / "ko" / "vectors.html", site / "ko" / "family.html"]:
+        for link in re.findall(r'href="([^"]*/?source/[^"]+)"', page.read_text("utf-8")):
+            file, _, name = link.partition("#")
+            target = (page.parent / file).resolve()
+            text = target.read_text("utf-8")
+            code = re.search(r'<div class="highlight"><pre><code>(.*?)</code></pre>', text, re.S)
+            assert code
+            source = PROJECT / target.relative_to(site / "source").with_suffix("")
+            shown = html.unescape(re.sub(r"<[^>]+>", "", code[1]))
+            assert shown.split() == source.read_text("utf-8").split()
+            if name:
+                line = re.search(rf'<span id="{re.escape(name)}">(.*)', code[1])
+                assert line, link
+                begins = re.sub(r"<[^>]+>", "", line[1]).strip()
+                last = name.rpartition(".")[2]
+                assert re.match(rf"(class|def) {last}\b|@", begins), link
+                found += 1
+    assert found > 40
 
 
 def test_every_page_of_the_docs_is_in_the_navigation() -> None:
