@@ -10,7 +10,8 @@ the same mean, share seeds in part and answer the same examples, so every differ
 between them is a false positive. Everything goes through `gptbench.evaluation.statistics` as the
 report calls it.
 
-Writes the tables of docs/statistics.md (between the markers) and prints them.
+Writes the tables of docs/statistics.md and docs/ko/statistics.md (between the markers) and prints
+them.
 """
 
 from __future__ import annotations
@@ -296,23 +297,26 @@ def _row(cell: Cell) -> str:
 
 
 def main() -> None:
-    """Run the simulation and write its tables into the document."""
-    root = Path(__file__).parent.parent
+    """Run the simulation and write its tables into the document, in both languages."""
+    docs = Path(__file__).parent.parent / "docs"
+    pages = [docs / "statistics.md", docs / "ko" / "statistics.md"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replications", type=int, default=REPLICATIONS)
-    parser.add_argument("--out", type=Path, default=root / "docs" / "statistics.md")
+    parser.add_argument("--out", type=Path, nargs="+", default=pages)
     options = parser.parse_args()
     start = time.process_time()
     lines = []
     for line in tables(options.replications):
         print(line, flush=True)
         lines.append(line)
-    text = options.out.read_text("utf-8")
-    before, rest = text.split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    made = "\n".join([before + MARKS[0], "", *lines, "", MARKS[1] + after])
-    options.out.write_text(made, "utf-8")
-    print(f"{time.process_time() - start:.0f} s of one core; written to {options.out}")
+    for page in options.out:
+        text = page.read_text("utf-8")
+        before, rest = text.split(MARKS[0])
+        after = rest.split(MARKS[1])[1]
+        made = "\n".join([before + MARKS[0], "", *lines, "", MARKS[1] + after])
+        page.write_text(made, "utf-8")
+    written = ", ".join(str(page) for page in options.out)
+    print(f"{time.process_time() - start:.0f} s of one core; written to {written}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from markdown.extensions.toc import slugify_unicode
 from mkdocs.structure.files import File, Files
 
 from gptbench.cli import build_parser
@@ -20,6 +21,13 @@ ELSEWHERE = {
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
 }
+KOREAN = "ko/"
+
+
+def on_config(config: Any) -> Any:
+    """A Korean heading's anchor is its words, as on GitHub, and no number."""
+    config.mdx_configs.setdefault("toc", {})["slugify"] = slugify_unicode
+    return config
 
 
 def on_files(files: Files, *, config: Any) -> Files:
@@ -40,7 +48,26 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
     for name, source in ELSEWHERE.items():
         markdown = re.sub(rf"\]\((?:\.\./)*{re.escape(source)}", f"]({up}{name}", markdown)
     markdown = markdown.replace("](../results/reference/", "](reference/")
-    return re.sub(r"\]\((?:\.\./)*docs/", f"]({up}", markdown)
+    markdown = re.sub(r"\]\((?:\.\./)*docs/", f"]({up}", markdown)
+    title, _, rest = markdown.partition("\n")
+    return f"{title}\n\n{_other_language(page.file.src_uri, files)}\n{rest}"
+
+
+def _other_language(source: str, files: Files) -> str:
+    """A link to the same page in the other language, where there is one."""
+    korean = source.startswith(KOREAN)
+    other = source.removeprefix(KOREAN) if korean else KOREAN + source
+    if files.get_file_from_path(other) is None:
+        return ""
+    link = f"../{other}" if korean else other
+    lang, name = ("en", "English") if korean else ("ko", "한국어")
+    return f'[<span lang="{lang}">{name}</span>]({link})\n'
+
+
+def on_page_context(context: Any, *, page: Any, config: Any, nav: Any) -> Any:
+    """The theme's words, and `html lang`, in the language of the page."""
+    config.theme["language"] = "ko" if page.file.src_uri.startswith(KOREAN) else "en"
+    return context
 
 
 def commands() -> str:

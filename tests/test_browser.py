@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import element_to_be_clickable
+from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.chromium import AXE, emulate, requested, severe, violations
 from tests.conftest import PROJECT
@@ -97,7 +102,7 @@ def test_nothing_serious_for_accessibility_in_the_report(
 @pytest.mark.parametrize(
     "name",
     "index timeline howto-ablation settings statistics method ko/vectors ko/family"
-    " source/gptbench/models/transformer.py".split(),
+    " ko/index ko/statistics source/gptbench/models/transformer.py".split(),
 )
 def test_nothing_serious_for_accessibility_in_the_docs(
     site: Path, browser: webdriver.Chrome, name: str, scheme: str
@@ -109,3 +114,27 @@ def test_nothing_serious_for_accessibility_in_the_docs(
     assert violations(browser) == []
     shown = browser.find_element(By.TAG_NAME, "body").get_attribute("data-md-color-scheme")
     assert shown == {"light": "default", "dark": "slate"}[scheme]
+
+
+def test_the_search_knows_korean(site: Path, browser: webdriver.Chrome) -> None:
+    """A word is found with its particles, and nothing is asked of another host."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}/"
+        requested(browser)
+        wide = {"width": 1250, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", wide)
+        browser.get(f"{place}ko/index.html")
+        box = WebDriverWait(browser, 20).until(
+            element_to_be_clickable((By.CSS_SELECTOR, "input.md-search__input"))
+        )
+        box.send_keys("퇴화한")
+        found = WebDriverWait(browser, 20).until(
+            lambda page: page.find_elements(By.CSS_SELECTOR, ".md-search-result__link")
+        )
+        pages = [str(link.get_attribute("href")) for link in found]
+        server.shutdown()
+    assert any(page.startswith(f"{place}ko/statistics.html") for page in pages), pages
+    urls = requested(browser)
+    assert not [url for url in urls if not url.startswith((place, "data:", "blob:", "chrome"))]

@@ -75,21 +75,12 @@ def test_every_page_of_the_docs_is_in_the_navigation() -> None:
         assert page.name in text, f"{page.name} is not in mkdocs.yml"
 
 
-def shape(text: str) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Heading levels, commands without their comments, link targets and numbers with a sign."""
-    code = re.findall(r"```\n(.*?)```", text, re.S)
-    lines = [line.partition(" #")[0].strip() for block in code for line in block.splitlines()]
-    links = sorted(set(re.findall(r"\]\(([^)]+)\)", text)) - {"README.md", "README.ko.md"})
-    return (
-        re.findall(r"^#+", text, re.M),
-        lines,
-        links,
-        sorted(re.findall(r"[\d.]+ ± [\d.]+", text)),
-    )
-
-
-def test_the_korean_readme_keeps_step_with_the_english() -> None:
-    english, korean = (
-        shape((PROJECT / name).read_text("utf-8")) for name in ("README.md", "README.ko.md")
-    )
-    assert korean == english
+def test_a_page_says_its_language_and_leads_to_the_other(site: Path) -> None:
+    korean = sorted((site / "ko").glob("*.html"))
+    assert korean
+    for page in korean:
+        text, english = (p.read_text("utf-8") for p in (page, site / page.name))
+        assert '<html lang="ko"' in text
+        assert '<html lang="en"' in english
+        assert f'<a href="../{page.name}"><span lang="en">English</span></a>' in text
+        assert f'<a href="ko/{page.name}"><span lang="ko">한국어</span></a>' in english

@@ -17,6 +17,7 @@ import pytest
 from gptbench.cli import build_parser
 from gptbench.settings import load_experiments
 from tests.conftest import PROJECT
+from tests.test_docs_korean import english_of
 from tests.test_faithfulness import exists
 
 DOCS = PROJECT / "docs"
@@ -92,8 +93,7 @@ def targets(page: Path) -> list[str]:
     for target in re.findall(r"\]\(([^)\s]+)\)", read(page)):
         file, _, anchor = target.partition("#")
         place = str((page.parent / file).resolve().relative_to(PROJECT))
-        place = place.replace("docs/ko/", "docs/").replace(".ko.svg", ".svg")
-        found.append(f"{place}#{anchor}")
+        found.append(f"{english_of(place)}#{anchor}")
     return found
 
 
