@@ -28,9 +28,9 @@ from gptbench.report.finished import read_results
 from gptbench.report.picture import picture
 from gptbench.report.results import Results
 from gptbench.settings import ReportJob
+from tests.chromium import AXE, violations
 from tests.inside_tree import TASKS, add_inside, tokenizer
 from tests.report_tree import make_job, make_tree
-from tests.test_browser import AXE, browser, violations  # noqa: F401
 from tests.training_fakes import bert, gpt2, gpt3, transformer
 
 SENTENCES = ["the cook saw soup .", "= she was <b> kind ."]
@@ -226,7 +226,7 @@ def test_without_the_stage_the_page_says_so(tmp_path: Path) -> None:
 @pytest.fixture
 def opened(
     root: Path,
-    browser: webdriver.Chrome,  # noqa: F811
+    browser: webdriver.Chrome,
 ) -> Iterator[webdriver.Chrome]:
     browser.get((root / "report" / "index.html").as_uri())
     yield browser
@@ -288,7 +288,7 @@ def test_nothing_serious_for_accessibility(
 ) -> None:
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    assert violations(opened, root / "report" / "index.html") == []
+    assert violations(opened) == []
 
 
 @pytest.mark.browser
