@@ -25,7 +25,7 @@ from gptbench.report import inside
 from gptbench.report.architecture import architecture, classifier
 from gptbench.report.build import run
 from gptbench.report.finished import read_results
-from gptbench.report.picture import picture
+from gptbench.report.diagram import diagram
 from gptbench.report.results import Results
 from gptbench.settings import ReportJob
 from tests.inside_tree import TASKS, add_inside, tokenizer
@@ -63,7 +63,7 @@ def section(root: Path) -> dict[str, Any]:
 
 
 def test_the_page_draws_the_model_from_its_settings(job: ReportJob, html: str) -> None:
-    found = re.findall(r'<svg class="picture".*?</svg>', html, re.DOTALL)
+    found = re.findall(r'<svg class="diagram".*?</svg>', html, re.DOTALL)
     assert len(found) == 1, "an LSTM is a table"
     text = found[0].replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ')
     svg = ElementTree.fromstring(text)
@@ -85,7 +85,7 @@ def test_the_page_draws_the_model_from_its_settings(job: ReportJob, html: str) -
 @pytest.mark.parametrize("backbone", [transformer(), gpt2(), gpt3(), bert()], ids=lambda b: b.kind)
 def test_nothing_of_a_drawing_overlaps(backbone: Any) -> None:
     made = architecture(backbone, 4, 16, 50)
-    drawn = picture(made, classifier(16, 4, 3))
+    drawn = diagram(made, classifier(16, 4, 3))
     assert len(drawn.boxes) == len(made.stages) + 1
     areas = [(b.x, b.y, b.x + b.width, b.y + b.height) for b in drawn.boxes]
     for i, one in enumerate(areas):
@@ -294,7 +294,7 @@ def test_nothing_serious_for_accessibility(
 @pytest.mark.browser
 def test_the_text_of_the_drawing_stays_in_its_boxes(opened: webdriver.Chrome) -> None:
     wide = opened.execute_script("""
-        const svg = document.querySelector("svg.picture");
+        const svg = document.querySelector("svg.diagram");
         const boxes = [...svg.querySelectorAll("rect.box")].map((b) => b.getBBox());
         return [...svg.querySelectorAll(".detail, rect.box + .title")].filter((text) => {
           const t = text.getBBox();
