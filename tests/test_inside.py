@@ -21,18 +21,20 @@ from selenium.webdriver.common.keys import Keys
 
 from gptbench.artifacts import read_json
 from gptbench.data.encoded import Encoded
-from gptbench.report import inside
+from gptbench.data.shown import ROWS
+from gptbench.report import data, inside
 from gptbench.report.architecture import architecture, classifier
 from gptbench.report.build import run
-from gptbench.report.finished import read_results
 from gptbench.report.diagram import diagram
+from gptbench.report.finished import read_results
 from gptbench.report.results import Results
 from gptbench.settings import ReportJob
+from tests.chromium import AXE, violations
 from tests.inside_tree import TASKS, add_inside, tokenizer
 from tests.report_tree import make_job, make_tree
-from tests.test_browser import AXE, browser, violations  # noqa: F401
 from tests.training_fakes import bert, gpt2, gpt3, transformer
 
+OVERLAP = {"examples": 4, "testable": 4, "overlapping": 1, "first": "a b c d e f g h"}
 SENTENCES = ["the cook saw soup .", "= she was <b> kind ."]
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -128,9 +130,29 @@ def test_the_formats_are_rows_of_the_data(section: dict[str, Any]) -> None:
     chips = by_form["single"].sequences[0]
     assert (chips[0].text, chips[-1].text) == ("<start>", "<extract>")
     assert [chip.special for chip in chips] == [True] + [False] * (len(chips) - 2) + [True]
-    assert by_form["single"].where == "dev, row 8"
+    assert by_form["single"].source.endswith(", dev, row 8")
+    assert by_form["single"].label == "label acceptable", "the hub's name of 1"
     assert by_form["pair"].label == "label not_entailment"
     assert by_form["choice"].label == "answer 2 is right"
+
+
+def test_rows_of_real_data_sets_are_not_shown(root: Path, job: ReportJob) -> None:
+    """Nor the words that a row shares with a book, unless the scale says so."""
+    for shown in (False, True):
+        changed = {"source": "folder", "data_root": "x", "world": None, "show_texts": shown}
+        settled = job.config.model_copy(update=changed)
+        results = Results(job.model_copy(update={"config": settled}), root)
+        assert results.texts_shown is shown
+        formats = inside.section(results)["formats"]
+        bpe = tokenizer()
+        first = [[chip.id for chip in sequence] for sequence in formats[0].sequences]
+        row = TASKS["cola"][1] if shown else ROWS["single"]
+        assert first == [[bpe.start, *bpe.encode(row[0]), bpe.classify]]
+        assert [len(each.sequences) for each in formats] == [1, 1, 2, 2]
+        assert (formats[0].source == "a made-up row") is not shown
+        found = {"tasks": {"cola": {"dev": OVERLAP}}}
+        (overlap,) = data._overlaps(results, found, ["cola"])
+        assert overlap.first == (OVERLAP["first"] if shown else None)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +248,7 @@ def test_without_the_stage_the_page_says_so(tmp_path: Path) -> None:
 @pytest.fixture
 def opened(
     root: Path,
-    browser: webdriver.Chrome,  # noqa: F811
+    browser: webdriver.Chrome,
 ) -> Iterator[webdriver.Chrome]:
     browser.get((root / "report" / "index.html").as_uri())
     yield browser
@@ -288,7 +310,8 @@ def test_nothing_serious_for_accessibility(
 ) -> None:
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    assert violations(opened, root / "report" / "index.html") == []
+    opened.get((root / "report" / "index.html").as_uri())
+    assert violations(opened) == []
 
 
 @pytest.mark.browser
