@@ -188,6 +188,29 @@ def test_each_small_map_is_its_weights(root: Path, section: dict[str, Any]) -> N
                     assert np.abs(alpha[i, : i + 1] - row).max() <= 0.5 / 255 + 1e-6
 
 
+def test_each_share_can_be_read_on_its_colour(html: str) -> None:
+    """At 4.5 to 1 or more (WCAG 2, AA) in light and dark: the cell is a mix of two colours."""
+    found = re.findall(r"--([a-z-]+): light-dark\((#\w+), (#\w+)\)", html)
+    script = re.search(r'w > (\d+) \? "high" : w > (\d+) \? "middle"', html)
+    assert script is not None
+    high, middle = map(int, script.groups())
+
+    def rgb(colour: str) -> np.ndarray:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
+        return np.array([int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)])
+
+    def light(colour: np.ndarray) -> float:
+        linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    for scheme in (1, 2):
+        palette = {row[0]: rgb(row[scheme]) for row in found}
+        for w in range(101):
+            cell = light(w / 100 * palette["accent"] + (1 - w / 100) * palette["card"])
+            text = light(palette["high" if w > high else "mid" if w > middle else "low"])
+            assert (max(cell, text) + 0.05) / (min(cell, text) + 0.05) >= 4.5, (scheme, w)
+
+
 def test_the_csv_files_have_every_weight(root: Path) -> None:
     found = stored(root)
     with (root / "report" / "figures" / "attention.csv").open(newline="") as file:
