@@ -429,7 +429,7 @@ def test_wall_time_counts_overlaps_once() -> None:
 def test_the_page_is_self_contained_and_escaped(synthetic: Path) -> None:
     html = (synthetic / "report/index.html").read_text("utf-8")
     assert not re.search(r'src="(?!data:)', html)
-    assert not re.search(r'href="(?!#|\.\./|figures/|[a-z]+\.csv")', html)
+    assert not re.search(r'href="(?!#|\.\./|figures/|tables/|[a-z]+\.csv")', html)
     scripts = re.findall("<script([^>]*)>", html)
     assert scripts == [' id="early"', ' type="application/json" id="mlflow"', ' id="behaviour"']
     assert "fake &lt;processor&gt;" in html
