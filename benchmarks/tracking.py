@@ -42,8 +42,8 @@ def start(*words: str, **environment: str) -> tuple[subprocess.Popen[bytes], flo
     return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL), began
 
 
-def training(results: Path, place: Path, steps: int, live: bool) -> dict[str, float]:
-    """One pre-training; with `live` it shows itself after 5 s and a follower logs it."""
+def training(results: Path, place: Path, steps: int, after: float | None) -> dict[str, float]:
+    """One pre-training; it shows itself after so many seconds and a follower logs it, or never."""
     settings = read_json(results / PRETRAIN / "manifest.json")["settings"]
     settings["pretrain"] = {**settings["pretrain"], "steps": steps}
     root = place / "quick"
@@ -52,9 +52,10 @@ def training(results: Path, place: Path, steps: int, live: bool) -> dict[str, fl
     (root / "corpus").symlink_to(results.absolute() / "corpus")
     out = root / PRETRAIN
     words = ["--settings", json.dumps(settings), "--corpus", str(root / "corpus")]
-    job = start("pretrain", *words, "--out", str(out), GPTBENCH_LIVE_SECONDS="5" if live else "1e9")
+    seconds = str(after or 1e9)
+    job = start("pretrain", *words, "--out", str(out), GPTBENCH_LIVE_SECONDS=seconds)
     took: dict[str, float] = {}
-    if live:
+    if after:
         while not (out / "live.json").exists():
             time.sleep(0.2)
         follower = start("track", "follow", "--results", str(root))
@@ -101,8 +102,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="a finished results/<scale>")
-    parser.add_argument("--steps", type=int, default=2800, help="updates a pre-training")
+    parser.add_argument("--steps", type=int, default=9600, help="updates a pre-training")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--after", type=float, default=180, help="seconds until a job is followed")
     args = parser.parse_args()
     print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     code = "import time; t = time.perf_counter(); import mlflow; print(time.perf_counter() - t)"
@@ -120,7 +122,8 @@ def main() -> None:
         rows: dict[bool, list[dict[str, float]]] = {False: [], True: []}
         for _ in range(args.repeats):
             for live in (False, True):
-                rows[live].append(training(args.results, place / "train", args.steps, live))
+                after = args.after if live else None
+                rows[live].append(training(args.results, place / "train", args.steps, after))
                 print("with" if live else "without", told(rows[live][-1]), flush=True)
     report(rows)
 

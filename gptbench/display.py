@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,16 @@ class Job:
     done: bool = False
     failed: bool = False
 
+    def said(self) -> str:
+        """The last line of its log; nothing where that is still the log of an earlier run."""
+        if self.log is None:
+            return ""
+        with suppress(OSError):
+            age = time.time() - self.log.stat().st_mtime
+            if age <= time.monotonic() - self.started:
+                return next(iter(_end_of(self.log, 1)), "")
+        return ""
+
 
 class Watch(logging.Handler):
     """Takes note of what becomes of the jobs, and on a terminal shows it.
@@ -53,11 +65,17 @@ class Watch(logging.Handler):
     logs : the folder of the jobs' logs.
     screen : Snakemake's handler for the terminal, which prints what is passed on; None where
         Snakemake prints for itself.
+    targets : the rules that only ask for others, once all rules are read; they are no jobs.
     """
 
-    def __init__(self, logs: Path, screen: logging.Handler | None = None) -> None:
+    def __init__(
+        self,
+        logs: Path,
+        screen: logging.Handler | None = None,
+        targets: Callable[[], set[str]] = lambda: {"all"},
+    ) -> None:
         super().__init__()
-        self.logs, self.screen = logs, screen
+        self.logs, self.screen, self.targets = logs, screen, targets
         self.begun = time.monotonic()
         self.planned: Counter[str] = Counter()
         self.jobs: dict[int, Job] = {}
@@ -79,7 +97,7 @@ class Watch(logging.Handler):
             if own and not plain and _terminal(getattr(handler, "stream", None)):
                 screen = handler
                 logger.removeHandler(handler)
-        watch = cls(logs, screen)
+        watch = cls(logs, screen, lambda: {r.name for r in workflow.rules if not r.output})
         logger.addHandler(watch)
         return watch
 
@@ -98,7 +116,7 @@ class Watch(logging.Handler):
         event = getattr(getattr(record, "event", None), "value", None)
         if event == "run_info":
             self.planned = Counter(getattr(record, "stats", {}))
-            for name in ("total", "all"):  # `all` is no job, it asks for the others
+            for name in ("total", *self.targets()):
                 self.planned.pop(name, None)
         elif event == "job_info":
             self._start(record)
@@ -112,7 +130,7 @@ class Watch(logging.Handler):
             self._show(record, event)
 
     def _start(self, record: Any) -> None:
-        if record.rule_name == "all":
+        if record.rule_name in self.targets():
             return
         log = Path(record.log[0]) if record.log else None
         name = record.rule_name
@@ -272,7 +290,7 @@ class _Lines:
         text = ""
         if running:
             longest = min(running, key=lambda job: job.started)
-            said = next(iter(_end_of(longest.log, 1)), "") if longest.log else ""
+            said = longest.said()
             text = f"{longest.name} {duration(time.monotonic() - longest.started)}"
             text += f": {said.partition(': ')[2] or said}" if said else ""
             text = f"+{len(running) - 1} " * (len(running) > 1) + text

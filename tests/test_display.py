@@ -131,6 +131,7 @@ def test_a_run_is_two_lines_and_a_summary(copied: Project) -> None:
 def test_a_failure_says_what_failed_and_how_to_go_on(copied: Project) -> None:
     copied.config["finetune"]["lr"] = 1e30
     copied.save()
+    planned = copied.planned("rte")["finetune"]
     words = copied.command("rte")
     written, status = terminal(words, copied.folder, copied.environment())
     assert status == 1
@@ -141,6 +142,7 @@ def test_a_failure_says_what_failed_and_how_to_go_on(copied: Project) -> None:
     assert runs == 0
     assert any("outputs are not finite" in line for line in lines), "the end of the log"
     assert "--settings" not in "\n".join(lines), "no page of JSON"
+    assert f"{planned} jobs: {planned} finetune" in lines, "the target `rte` is no job"
     start = next(i for i, line in enumerate(lines) if re.match(r"\d+ of \d+ jobs failed", line))
     told = lines[start : start + 15]
     assert re.search(r"its log: results/tiny/logs/finetune/\S+-rte-\S+\.log$", told[2])
@@ -228,6 +230,29 @@ def test_time_left_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     started(watch, 4, "long")
     started(watch, 5, "short")
     assert watch.left == 7.0, "two at once"
+
+
+def test_a_rule_that_only_asks_for_others_is_no_job(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, targets=lambda: {"all", "rte"})
+    say(watch, "", "run_info", stats={"finetune": 2, "rte": 1, "total": 3})
+    started(watch, 1, "finetune")
+    started(watch, 2, "rte")
+    assert watch.planned == {"finetune": 2}
+    assert [job.rule for job in watch.jobs.values()] == ["finetune"]
+
+
+def test_what_a_job_says_is_not_what_an_earlier_one_said(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    log = tmp_path / "short" / "job1.log"
+    log.parent.mkdir()
+    log.write_text("the run before\n")
+    os.utime(log, (time.time() - 60,) * 2)
+    started(watch, 1, "short")
+    job = watch.jobs[1]
+    assert job.said() == ""
+    time.sleep(0.05)
+    log.write_text("step 1\n")
+    assert job.said() == "step 1"
 
 
 def test_an_interrupted_job_is_neither_done_nor_failed(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ def test_a_second_sync_ends_at_once_and_without_mlflow(logged: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "nothing new (6 runs of quick are logged)" in done.stdout
+    assert "nothing new (6 runs of quick logged before)" in done.stdout
 
 
 def test_a_server_serves_the_runs_and_the_report(logged: Path) -> None:
@@ -381,7 +381,7 @@ def test_a_lost_ledger_or_database_is_made_good(tmp_path: Path) -> None:
     again = [sys.executable, "-m", "gptbench", "track", "sync", "--results", str(scale)]
     done = subprocess.run(again, capture_output=True, text=True, timeout=120, check=True)
     assert "6 runs of quick logged" in done.stdout
-    assert "(0 were there)" in done.stdout
+    assert "; 0 were there (make ui)" in done.stdout
 
 
 def test_a_moved_project_still_knows_its_runs(tmp_path: Path) -> None:

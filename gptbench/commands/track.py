@@ -8,22 +8,22 @@ from pathlib import Path
 from gptbench.commands.common import Arguments, results_root_argument
 
 
+def store(parser: argparse.ArgumentParser) -> None:
+    """What is logged, and where to."""
+    words = "a scale's results, results/<scale>"
+    parser.add_argument("--results", type=Path, required=True, metavar="DIR", help=words)
+    words = "a tracking server or database; default: results/mlflow.db"
+    parser.add_argument("--uri", metavar="URI", help=words)
+
+
 def add_track(parser: argparse.ArgumentParser) -> None:
     """`gptbench track`."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     sync = actions.add_parser("sync", help="log to MLflow what is not logged yet")
-    sync.add_argument(
-        "--results",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="a scale's results, results/<scale>",
-    )
-    sync.add_argument("--uri", metavar="URI", help="a tracking server; default: results/mlflow.db")
+    store(sync)
     sync.add_argument(
         "--best-effort", action="store_true", help="a server that is away is not an error"
     )
-
     sync.add_argument(
         "--models", action="store_true", help="register kept weights as logged models too"
     )
@@ -43,10 +43,9 @@ def add_track(parser: argparse.ArgumentParser) -> None:
 
     sync.set_defaults(run=run)
     follow = actions.add_parser("follow", help="log the jobs that run for long while they run")
-    follow.add_argument("--results", type=Path, required=True, help="a folder results/<scale>")
-    follow.add_argument("--uri", help="a tracking server; default: results/mlflow.db")
+    store(follow)
     follow.add_argument(
-        "--every", type=float, default=10.0, metavar="SECONDS", help="between two looks (10)"
+        "--every", type=float, default=10.0, metavar="SECONDS", help="between two looks; default: 10"
     )
 
     def look_on(args: Arguments) -> None:

@@ -20,8 +20,8 @@ def _prepare() -> None:
     """Import MLflow, quietly and without its usage data; it takes seconds, so this comes last."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in (("alembic", logging.WARNING), ("mlflow", logging.ERROR)):
+        logging.getLogger(name).setLevel(level)
     try:
         import mlflow  # noqa: F401
     except ImportError as error:

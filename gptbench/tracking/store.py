@@ -15,11 +15,12 @@ DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 
 ENVIRONMENT = {
-    # MLflow sends usage data unless told not to, and prints a link for each run.
+    # MLflow sends usage data unless told not to, prints a link for each run, and warns of each
+    # try of many where a database is locked; what comes of it is an error.
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
     # A server that is away should be noticed within seconds, not minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",

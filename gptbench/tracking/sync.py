@@ -40,14 +40,16 @@ class Summary:
         """One line for the terminal."""
         if self.away:
             return self.away
-        models = f", {self.models} models registered" if self.models else ""
         if not self.logged and not self.models:
-            return f"MLflow: nothing new ({self.known} runs of {self.scale} are logged)"
-        replaced = f", {self.superseded} replaced" if self.superseded else ""
-        return (
-            f"MLflow: {self.logged} runs of {self.scale} logged in {self.seconds:.1f} s "
-            f"({self.known} were there{replaced}{models}); look at them with `make ui`"
-        )
+            return f"MLflow: nothing new ({_runs(self.known)} of {self.scale} logged before)"
+        parts = [f"{_runs(self.logged)} of {self.scale} logged in {self.seconds:.1f} s"]
+        parts += [f"{self.superseded} replaced"] if self.superseded else []
+        parts += [f"{self.models} models"] if self.models else []
+        return f"MLflow: {', '.join(parts)}; {self.known} were there (make ui)"
+
+
+def _runs(n: int) -> str:
+    return f"{n:,} run" + "s" * (n != 1)
 
 
 def sync(
