@@ -86,7 +86,7 @@ def test_the_examples_are_commands(line: str) -> None:
 
 
 def test_commands_for_people_have_examples() -> None:
-    stages = "gates corpus encode contamination pretrain finetune zeroshot fewshot report"
+    stages = "gates corpus encode contamination pretrain finetune zeroshot fewshot attention report"
     assert set(cli.STAGES) - set(EXAMPLES) == set(stages.split())
 
 
