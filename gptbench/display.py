@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gptbench.errors import STOPPED
 from gptbench.progress import duration, folded
 
 QUIET = "GPTBENCH_QUIET"
@@ -123,7 +124,8 @@ class Watch(logging.Handler):
         elif event == "job_finished":
             self._end(getattr(record, "job_id", -1), done=True)
         elif event == "job_error":
-            self._end(getattr(record, "jobid", -1), failed=not self.interrupted)
+            number = getattr(record, "jobid", -1)
+            self._end(number, failed=not self._stopped(number))
         elif str(record.msg).startswith(INTERRUPTED):
             self.interrupted = True
         if self.screen is not None:
@@ -143,6 +145,11 @@ class Watch(logging.Handler):
         if job is not None and job.seconds is None:
             job.seconds = time.monotonic() - job.started
             job.done, job.failed = done, failed
+
+    def _stopped(self, number: int) -> bool:
+        """Whether a job ended because it was interrupted; Ctrl-C may reach it before Snakemake."""
+        job = self.jobs.get(number)
+        return self.interrupted or (job is not None and job.said().endswith(STOPPED))
 
     @property
     def elapsed(self) -> float:
@@ -199,7 +206,7 @@ class Watch(logging.Handler):
         elif event == "job_finished":
             self._finished_rule(self.jobs.get(getattr(record, "job_id", -1)))
         elif event == "job_error":
-            if not self.interrupted:
+            if not self._stopped(record.jobid):
                 self._failure(record)
         elif event == "error" and "CalledProcessError" in str(record.msg):
             pass  # a job's command failed: its job_error says so, and what its log says

@@ -260,7 +260,12 @@ def test_an_interrupted_job_is_neither_done_nor_failed(tmp_path: Path) -> None:
     say(watch, "", "run_info", stats={"short": 2, "total": 2})
     started(watch, 1, "short")
     started(watch, 2, "short")
+    started(watch, 3, "short")
     say(watch, "", "job_error", jobid=1, log=[])
+    log = tmp_path / "short" / "job3.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("gptbench: interrupted; the same command goes on from here\n")
+    say(watch, "", "job_error", jobid=3, log=[str(log)])
     say(watch, "Terminating processes on user request, this might take some time.")
     say(watch, "", "job_error", jobid=2, log=[])
     assert [job.name for job in watch.failed] == ["short/job1"]
