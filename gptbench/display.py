@@ -206,7 +206,7 @@ class Watch(logging.Handler):
         elif event == "job_finished":
             self._finished_rule(self.jobs.get(getattr(record, "job_id", -1)))
         elif event == "job_error":
-            if not self._stopped(record.jobid):
+            if not self._stopped(getattr(record, "jobid", -1)):
                 self._failure(record)
         elif event == "error" and "CalledProcessError" in str(record.msg):
             pass  # a job's command failed: its job_error says so, and what its log says
