@@ -45,7 +45,7 @@ def add_track(parser: argparse.ArgumentParser) -> None:
     follow = actions.add_parser("follow", help="log the jobs that run for long while they run")
     store(follow)
     follow.add_argument(
-        "--every", type=float, default=10.0, metavar="SECONDS", help="between two looks; default: 10"
+        "--every", type=float, default=10.0, metavar="SECONDS", help="between looks; default: 10"
     )
 
     def look_on(args: Arguments) -> None:
