@@ -46,6 +46,10 @@ NOT_RUN = {
     "gptbench doctor config/released.yaml": "times a step of the paper's model: a minute and more",
     "gptbench perplexity --model results/gpt1": "needs the released weights",
     "gptbench world --out": "the world at its full size; the finished run has a small one",
+    "gptbench track ui": "starts a server; tests/test_browser_mlflow.py has one",
+    "gptbench track follow": "looks on until a workflow ends",
+    "gptbench track sync --results results/quick --uri": "needs the server of the line above",
+    "mlflow server": "starts a server; tests/test_tracking.py has one",
     "python -m pytest": "the tests run themselves",
     "python docs/_picture.py": "starts a browser; tests/test_browser.py has one",
 }
@@ -74,10 +78,12 @@ SPOILED = {
 
 SAMPLES = {
     "docs/corpora.md": ("data/books/train/*.txt ",),
+    "docs/howto-tracking.md": ("tags.`gptbench.stage` = ",),
     "docs/howto-run.md": ("112 jobs: 1 world, ", "Done in 3 min 11 s: "),
 }
-"""Pages with blocks that are neither code nor data, and how they begin: folders, and what the
-workflow prints (of the scale `tiny`, with other times each time)."""
+"""Pages with blocks that are neither code nor data, and how they begin: folders, what the
+workflow prints (of the scale `tiny`, with other times each time), and MLflow's filters, which
+tests/test_browser_mlflow.py types."""
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +112,8 @@ def folder(finished_project: Project, tmp_path_factory: pytest.TempPathFactory) 
     rows = [{"text1": "the cook is happy .", "text2": "the cook smiles ."}] * 2
     (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (place / "some.txt").write_text("the cook is happy .\n" * 20)
+    seen = json.loads((quick / "attention/transformer/seed0/manifest.json").read_text())
+    (place / "job.json").write_text(json.dumps(seen["settings"]))
     (place / "mine.yaml").write_text("lm_coef: 0.25\n")
     (place / "my-systems.yaml").write_text("systems: [my-systems.csv]\n")
     return place
@@ -178,8 +186,15 @@ def check_command(command: Command, where: str, folder: Path) -> None:
         for line in done.stdout.splitlines():
             if line.startswith("snakemake "):
                 check_snakemake(Command(line).words, where, folder)
+    elif words[:2] == ["python", "-c"]:
+        subprocess.run(["bash", "-c", command.line], cwd=folder, env=environment(), check=True)
     else:
         assert not_run(command) is not None, f"{where}: `{command.line}` is run nowhere"
+
+
+def environment() -> dict[str, str]:
+    """A reader's environment, with the commands of this one."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def not_run(command: Command) -> str | None:
@@ -216,7 +231,7 @@ def check_gptbench(command: Command, where: str) -> None:
         fault = bool(faults)
     else:
         fault = command.output.rpartition("gptbench: ")[2].endswith("handing it in\n")
-    assert status == (2 if fault else 0), f"{where}: {command.line}\n{printed}"
+    assert status == (1 if fault else 0), f"{where}: {command.line}\n{printed}"
     if any(line.startswith(start) for start in OTHER_OUTPUT):
         first = [each.split()[0] for each in command.output.splitlines() if each.strip()]
         there = printed.split()
@@ -240,9 +255,8 @@ def check_snakemake(words: list[str], where: str, folder: Path) -> None:
         command = words
     if "--profile" in words:  # without the plugin, the profile's other keys are still parsed
         command += ["--executor", "local"] if shutil.which("sbatch") is None else []
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{where}: {' '.join(command)}\n{done.stderr[-3000:]}"
 
