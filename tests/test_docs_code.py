@@ -79,7 +79,7 @@ SPOILED = {
 SAMPLES = {
     "docs/corpora.md": ("data/books/train/*.txt ",),
     "docs/howto-tracking.md": ("tags.`gptbench.stage` = ",),
-    "docs/howto-run.md": ("112 jobs: 1 world, ", "Done in 3 min 11 s: "),
+    "docs/howto-run.md": ("112 jobs: 1 world, ", "Done in 1 min 15 s: "),
 }
 """Pages with blocks that are neither code nor data, and how they begin: folders, what the
 workflow prints (of the scale `tiny`, with other times each time), and MLflow's filters, which
