@@ -126,7 +126,11 @@ class Watch(logging.Handler):
             self._end(getattr(record, "job_id", -1), done=True)
         elif event == "job_error":
             number = getattr(record, "jobid", -1)
-            self._end(number, failed=not self._stopped(number))
+            job = self.jobs.get(number)
+            # Ctrl-C may reach a job, and end it, before Snakemake says that it was asked to stop.
+            if job is not None and job.said().endswith(STOPPED):
+                self.interrupted = True
+            self._end(number, failed=not self.interrupted)
         elif str(record.msg).startswith(INTERRUPTED):
             self.interrupted = True
         if self.screen is not None:
@@ -146,11 +150,6 @@ class Watch(logging.Handler):
         if job is not None and job.seconds is None:
             job.seconds = time.monotonic() - job.started
             job.done, job.failed = done, failed
-
-    def _stopped(self, number: int) -> bool:
-        """Whether a job ended because it was interrupted; Ctrl-C may reach it before Snakemake."""
-        job = self.jobs.get(number)
-        return self.interrupted or (job is not None and job.said().endswith(STOPPED))
 
     @property
     def elapsed(self) -> float:
@@ -212,7 +211,7 @@ class Watch(logging.Handler):
         elif event == "job_finished":
             self._finished_rule(self.jobs.get(getattr(record, "job_id", -1)))
         elif event == "job_error":
-            if not self._stopped(getattr(record, "jobid", -1)):
+            if not self.interrupted:
                 self._failure(record)
         elif event == "error" and "CalledProcessError" in str(record.msg):
             pass  # a job's command failed: its job_error says so, and what its log says

@@ -118,7 +118,7 @@ def test_a_run_is_two_lines_and_a_summary(copied: Project) -> None:
         if re.match(r"table5,.*,gptbench,lstm,lstm,average,average,,,,", line)
     )
     assert any(re.match(rf" +{float(mean[10]):.1f} ± .* LSTM", line) for line in told)
-    assert any("The paper's claims: " in line for line in told)
+    assert any("The paper's claims:" in line for line in told)
     assert "not shown in the synthetic world (too few seeds for a verdict)" in " ".join(
         line.strip() for line in told
     )
