@@ -30,7 +30,8 @@ lint: $(ENV)
 	@ruff check . && ruff format --check . && mypy && snakefmt --check Snakefile workflow && snakemake --lint
 
 docs: $(ENV)
-	@mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	@echo "Look at  site/index.html"
 
 rulegraph: $(ENV)
 	@python docs/_rulegraph.py

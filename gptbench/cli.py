@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from gptbench import worker
 from gptbench.commands.examples import epilog
 from gptbench.display import QUIET
-from gptbench.errors import UserError
+from gptbench.errors import STOPPED, UserError
 
 STAGES = {
     "doctor": ("doctor", "check the environment and the data, and say what a scale will take"),
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"gptbench: {error.filename or 'file'}: {error.strerror}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("gptbench: interrupted; the same command goes on from here", file=sys.stderr)
+            print(f"gptbench: {STOPPED}", file=sys.stderr)
             return 130
         except Exception:  # a fault of ours: all of it, into the log too
             traceback.print_exc()

@@ -19,8 +19,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, median
 from typing import Any
 
+from gptbench.errors import STOPPED
 from gptbench.progress import duration, folded
 
 QUIET = "GPTBENCH_QUIET"
@@ -123,7 +125,8 @@ class Watch(logging.Handler):
         elif event == "job_finished":
             self._end(getattr(record, "job_id", -1), done=True)
         elif event == "job_error":
-            self._end(getattr(record, "jobid", -1), failed=not self.interrupted)
+            number = getattr(record, "jobid", -1)
+            self._end(number, failed=not self._stopped(number))
         elif str(record.msg).startswith(INTERRUPTED):
             self.interrupted = True
         if self.screen is not None:
@@ -144,6 +147,11 @@ class Watch(logging.Handler):
             job.seconds = time.monotonic() - job.started
             job.done, job.failed = done, failed
 
+    def _stopped(self, number: int) -> bool:
+        """Whether a job ended because it was interrupted; Ctrl-C may reach it before Snakemake."""
+        job = self.jobs.get(number)
+        return self.interrupted or (job is not None and job.said().endswith(STOPPED))
+
     @property
     def elapsed(self) -> float:
         """Seconds since the workflow was read."""
@@ -161,23 +169,28 @@ class Watch(logging.Handler):
 
     @property
     def left(self) -> float | None:
-        """Seconds left: each rule's jobs take what those before took; None before any is done."""
+        """Seconds left, None before any job is done.
+
+        Each rule's jobs take what those before took. Before the first of a rule is done they take
+        the median of all jobs, or what the longest that runs has taken so far.
+        """
         done = self.done
         if not done:
             return None
         spent: dict[str, list[float]] = {}
         for job in done:
             spent.setdefault(job.rule, []).append(job.seconds or 0.0)
-        total = sum(map(sum, spent.values()))
-        mean = total / len(done)
+        usual = median(job.seconds or 0.0 for job in done)
+        now = time.monotonic()
+        running = [job for job in self.jobs.values() if job.seconds is None]
+        each = {rule: mean(some) for rule, some in spent.items()}
+        for rule in self.planned.keys() - each.keys():
+            each[rule] = max([usual, *(now - job.started for job in running if job.rule == rule)])
         work = sum(
-            max(0, count - len(spent.get(rule, ())))
-            * (sum(spent[rule]) / len(spent[rule]) if rule in spent else mean)
+            max(0, count - len(spent.get(rule, ()))) * each[rule]
             for rule, count in self.planned.items()
         )
-        running = [job for job in self.jobs.values() if job.seconds is None]
-        now = time.monotonic()
-        work -= sum(min(now - job.started, mean) for job in running)
+        work -= sum(min(now - job.started, each.get(job.rule, usual)) for job in running)
         return max(0.0, work) / max(1, len(running))
 
     # The terminal. ---------------------------------------------------------------------------
@@ -199,7 +212,7 @@ class Watch(logging.Handler):
         elif event == "job_finished":
             self._finished_rule(self.jobs.get(getattr(record, "job_id", -1)))
         elif event == "job_error":
-            if not self.interrupted:
+            if not self._stopped(getattr(record, "jobid", -1)):
                 self._failure(record)
         elif event == "error" and "CalledProcessError" in str(record.msg):
             pass  # a job's command failed: its job_error says so, and what its log says

@@ -14,3 +14,7 @@ class FaultsFound(UserError):
     """A check did its work and found faults, which it has listed."""
 
     status = 1
+
+
+STOPPED = "interrupted; the same command goes on from here"
+"""What an interrupted command says last, also in its log."""

@@ -21,6 +21,8 @@ from gptbench.progress import duration, folded
 
 WIDTH = 79
 SHOWN_FAILURES = 3
+TOO_FEW = "Given these seeds, no verdict"
+"""How the evidence of a claim begins that no seed could have decided."""
 
 
 def lines(plan: Plan, watch: Watch, ok: bool, started: float) -> list[str]:
@@ -93,9 +95,14 @@ def _headline(plan: Plan, report: Path) -> Iterator[str]:
         if row["ci_low"] and row["ci_high"]:
             half = f" ± {(float(row['ci_high']) - float(row['ci_low'])) / 2:.1f}"
         yield f"  {float(row['value']):5.1f}{half:<8} {row['method']}"[:WIDTH]
-    verdicts = Counter(row["verdict"] for row in _rows(report / "claims.csv"))
+    claims = _rows(report / "claims.csv")
+    verdicts = Counter(row["verdict"] for row in claims)
+    few = Counter(row["verdict"] for row in claims if row["evidence"].startswith(TOO_FEW))
     if verdicts:
-        counts = [f"{count} {verdict}" for verdict, count in verdicts.most_common()]
+        counts = [
+            f"{count} {verdict}" + " (too few seeds for a verdict)" * (few[verdict] == count)
+            for verdict, count in verdicts.most_common()
+        ]
         yield from folded("The paper's claims: ", counts, ".")
 
 

@@ -7,13 +7,14 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import dropwhile
 from pathlib import Path
 
 from tests.conftest import PROJECT
 
 FENCE = re.compile(r"^( *)```([\w-]*)[^\n]*\n(.*?)^\1```", re.M | re.S)
 PAGES = ("*.md", "config/*.md", "docs/*.md")
-COMMANDS = frozenset("make snakemake gptbench git cp python pip".split())
+COMMANDS = frozenset("make snakemake gptbench mlflow git cp python pip".split())
 """What a command of the documentation begins with."""
 
 
@@ -26,8 +27,9 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """The line as a shell takes it apart, without its comment."""
-        return shlex.split(self.line, comments=True)
+        """The line as a shell takes it apart, without its comment and the variables it sets."""
+        words = shlex.split(self.line, comments=True)
+        return list(dropwhile(re.compile(r"[A-Z_]+=").match, words))
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def test_the_plan_says_what_runs_and_what_stays(
     """Against Snakemake's own dry run, for five changes."""
     config = finished_project.config
     everything = {"world", "gates", "tokenizer", "corpus", "encode", "contamination", "pretrain"}
-    everything |= {"finetune", "zeroshot", "report"}
+    everything |= {"finetune", "zeroshot", "attention", "report"}
     for changes, rules in (
         ({}, set()),
         ({"title": "Another name"}, {"report"}),

@@ -102,7 +102,8 @@ def test_nothing_serious_for_accessibility_in_the_report(
 @pytest.mark.parametrize(
     "name",
     "index timeline howto-ablation settings statistics method ko/vectors ko/family"
-    " ko/index ko/statistics source/gptbench/models/transformer.py".split(),
+    " ko/index ko/statistics ko/inside ko/howto-report"
+    " source/gptbench/models/transformer.py".split(),
 )
 def test_nothing_serious_for_accessibility_in_the_docs(
     site: Path, browser: webdriver.Chrome, name: str, scheme: str

@@ -304,19 +304,19 @@ def test_the_mlflow_block_becomes_links_and_nothing_is_asked(
     copy.write_text(text.replace(EMPTY, EMPTY.replace("{}", data)), "utf-8")
     browser.get(copy.as_uri())
     requested(browser)
-    experiment = "http://127.0.0.1:5000/#/experiments/7%3C%2Fscript%3E%3Cb%3E"
+    runs = "http://127.0.0.1:5000/#/experiments/7%3C%2Fscript%3E%3Cb%3E/runs"
     training = "?workflowType=machine_learning"
     row = browser.find_element(By.CSS_SELECTOR, f"[data-run-id='{RUN}']")
     (link,) = row.find_elements(By.CSS_SELECTOR, "a[href^=http]")
-    assert link.get_attribute("href") == f"{experiment}/runs/0123456789abcdef{training}"
+    assert link.get_attribute("href") == f"{runs}/0123456789abcdef{training}"
     other = browser.find_element(By.CSS_SELECTOR, "[data-run-id='fake-run-full-rte-0-1']")
     assert not other.find_elements(By.CSS_SELECTOR, "a[href^=http]")
     note = browser.find_element(By.CLASS_NAME, "mlflow-note")
     assert note.is_displayed()
     assert "open while make ui is running" in note.text
     assert [a.get_attribute("href") for a in note.find_elements(By.TAG_NAME, "a")] == [
-        f"{experiment}/runs{training}",
-        f"{experiment}/runs/abc{training}",
+        f"{runs}{training}",
+        f"{runs}/abc{training}",
     ]
     assert not [url for url in requested(browser) if url.startswith("http")]
     assert not severe(browser)

@@ -21,7 +21,8 @@ import pytest
 from gptbench import cli
 from gptbench.commands import config as config_command
 from gptbench.commands.examples import EXAMPLES, STATUSES
-from tests.conftest import PROJECT
+from gptbench.plan import Plan
+from tests.conftest import PROJECT, tiny_config
 
 METAVARS = {"DIR", "FILE", "PATH", "JSON", "N", "X", "TEXT", "NAME", "URI", "TASK", "TASK=DIR"}
 METAVARS |= {"MODEL", "SEEDS", "A", "B"}
@@ -86,7 +87,7 @@ def test_the_examples_are_commands(line: str) -> None:
 
 
 def test_commands_for_people_have_examples() -> None:
-    stages = "gates corpus encode contamination pretrain finetune zeroshot fewshot report"
+    stages = "gates corpus encode contamination pretrain finetune zeroshot fewshot attention report"
     assert set(cli.STAGES) - set(EXAMPLES) == set(stages.split())
 
 
@@ -122,8 +123,13 @@ def test_the_statuses_are_those_of_the_help(
 
 
 def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
+    job = Plan.read(tiny_config(), PROJECT / "config").world_job()
+    many = job.world.model_copy(update={"books_train": 1000, "words_per_book": 20_000})
+    settings = job.model_copy(update={"world": many}).to_json()
     world = [sys.executable, "-m", "gptbench", "world", "--out", str(tmp_path / "w")]
-    running = subprocess.Popen(world, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        [*world, "--settings", settings], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     end = time.monotonic() + 60
     while not list(tmp_path.glob(".w-*/books/train/*")) and time.monotonic() < end:
         time.sleep(0.02)

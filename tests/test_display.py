@@ -119,6 +119,9 @@ def test_a_run_is_two_lines_and_a_summary(copied: Project) -> None:
     )
     assert any(re.match(rf" +{float(mean[10]):.1f} ± .* LSTM", line) for line in told)
     assert any("The paper's claims: " in line for line in told)
+    assert "not shown in the synthetic world (too few seeds for a verdict)" in " ".join(
+        line.strip() for line in told
+    )
     assert "results/tiny/report/index.html" in text
     log = max((copied.folder / ".snakemake" / "log").iterdir(), key=lambda p: p.stat().st_mtime)
     assert log.read_text().count("localrule finetune:") == runs, "the log has every block"
@@ -232,6 +235,24 @@ def test_time_left_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert watch.left == 7.0, "two at once"
 
 
+def test_time_left_of_rules_whose_first_job_still_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Jobs of 1, 2 and 30 s: one never seen takes their median, or as long as one that runs."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    watch = Watch(tmp_path)
+    say(watch, "", "run_info", stats={"a": 1, "b": 1, "c": 1, "long": 2, "unseen": 3})
+    for number, (rule, seconds) in enumerate([("a", 1.0), ("b", 2.0), ("c", 30.0)]):
+        started(watch, number, rule)
+        now[0] += seconds
+        say(watch, "", "job_finished", job_id=number)
+    assert watch.left == 5 * 2.0
+    started(watch, 3, "long")
+    now[0] += 60
+    assert watch.left == 60 + 3 * 2.0, "the other long one takes a minute too"
+
+
 def test_a_rule_that_only_asks_for_others_is_no_job(tmp_path: Path) -> None:
     watch = Watch(tmp_path, targets=lambda: {"all", "rte"})
     say(watch, "", "run_info", stats={"finetune": 2, "rte": 1, "total": 3})
@@ -260,7 +281,12 @@ def test_an_interrupted_job_is_neither_done_nor_failed(tmp_path: Path) -> None:
     say(watch, "", "run_info", stats={"short": 2, "total": 2})
     started(watch, 1, "short")
     started(watch, 2, "short")
+    started(watch, 3, "short")
     say(watch, "", "job_error", jobid=1, log=[])
+    log = tmp_path / "short" / "job3.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("gptbench: interrupted; the same command goes on from here\n")
+    say(watch, "", "job_error", jobid=3, log=[str(log)])
     say(watch, "Terminating processes on user request, this might take some time.")
     say(watch, "", "job_error", jobid=2, log=[])
     assert [job.name for job in watch.failed] == ["short/job1"]
@@ -296,3 +322,4 @@ def test_the_headline_of_a_published_report(found: str, tmp_path: Path) -> None:
     for line, mean in zip(lines[1:], means[found], strict=False):
         assert line.strip().startswith(mean)
     assert any(line.startswith("The paper's claims: ") for line in lines)
+    assert not any("too few seeds" in line for line in lines), "three seeds and more"

@@ -143,7 +143,7 @@ def test_the_pages_for_students_are_there_in_korean() -> None:
         if isinstance(entry, dict)
         for name, part in entry.items()
     }
-    wanted = {"index.md", "howto-ablation.md", *groups["Explanation"]}
+    wanted = {"index.md", "howto-ablation.md", "howto-report.md", *groups["Explanation"]}
     there = {page.name for page in DOCS.glob("ko/*.md")}
     assert not wanted - there, f"not in Korean: {sorted(wanted - there)}"
     assert sorted(groups["한국어"]) == sorted(f"ko/{name}" for name in there)

@@ -154,3 +154,52 @@ def test_a_page_has_a_picture_with_a_text(page: Path) -> None:
     for text, target in pictures:
         assert len(text) > 20
         assert (page.parent / target).is_file()
+
+
+# The report's sections. -------------------------------------------------------------------------
+
+TEMPLATES = PROJECT / "gptbench" / "report" / "templates"
+ALL_OF_THEM = "howto-report"
+COLUMN = {"method": ("project from the report", "보고서에서 비출 것"), "inside": ("section", "절")}
+COLUMN[ALL_OF_THEM] = ("sections", "절")
+"""Pages with a table that names sections of the report, and the column with the names."""
+
+
+def sections() -> tuple[set[str], set[str]]:
+    """The names in the report's contents, and the headings of the first screen's cards."""
+    listed = re.findall(
+        r'^    \("\w+", "([^"]+)", "_\w+\.', read(TEMPLATES / "index.html.j2"), re.M
+    )
+    cards = re.findall(r'class="card"><h2>([^<{]+)<', read(TEMPLATES / "_overview.html.j2"))
+    return set(listed), set(cards)
+
+
+def named(text: str, heading: str) -> set[str]:
+    """What a table's cells name in a column: names parted by `;`, a remark after `:` or `(`."""
+    found: set[str] = set()
+    for table in re.findall(r"(?:^\|.*\|$\n?)+", text, re.M):
+        rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()]
+        if heading in rows[0]:
+            cells = [row[rows[0].index(heading)] for row in rows[2:]]
+            found |= {re.split(r":| \(", part)[0].strip() for c in cells for part in c.split(";")}
+    return found
+
+
+@pytest.mark.parametrize("language", [0, 1], ids=["English", "Korean"])
+@pytest.mark.parametrize("name", COLUMN)
+def test_sections_have_the_names_of_the_reports_contents(name: str, language: int) -> None:
+    listed, cards = sections()
+    assert len(listed) > 20
+    assert "What ran" in cards
+    page = DOCS / ("", "ko")[language] / f"{name}.md"
+    found = named(read(page), COLUMN[name][language])
+    assert len(found) > 3
+    assert found <= listed | cards, f"{page}: not in the report: {found - listed - cards}"
+    if name == ALL_OF_THEM:
+        assert found == listed, f"{page}: not named: {listed - found}"
+
+
+def test_a_section_that_the_report_lacks_is_seen() -> None:
+    table = "| page | section |\n| --- | --- |\n| a | Data: rows; Attention (after a run) |\n"
+    assert named(table, "section") == {"Data", "Attention"}
+    assert "Attention" not in sections()[0] | sections()[1]

@@ -21,18 +21,20 @@ from selenium.webdriver.common.keys import Keys
 
 from gptbench.artifacts import read_json
 from gptbench.data.encoded import Encoded
-from gptbench.report import inside
+from gptbench.data.shown import ROWS
+from gptbench.report import data, inside
 from gptbench.report.architecture import architecture, classifier
 from gptbench.report.build import run
+from gptbench.report.diagram import diagram
 from gptbench.report.finished import read_results
-from gptbench.report.picture import picture
 from gptbench.report.results import Results
 from gptbench.settings import ReportJob
+from tests.chromium import AXE, violations
 from tests.inside_tree import TASKS, add_inside, tokenizer
 from tests.report_tree import make_job, make_tree
-from tests.test_browser import AXE, browser, violations  # noqa: F401
 from tests.training_fakes import bert, gpt2, gpt3, transformer
 
+OVERLAP = {"examples": 4, "testable": 4, "overlapping": 1, "first": "a b c d e f g h"}
 SENTENCES = ["the cook saw soup .", "= she was <b> kind ."]
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -63,7 +65,7 @@ def section(root: Path) -> dict[str, Any]:
 
 
 def test_the_page_draws_the_model_from_its_settings(job: ReportJob, html: str) -> None:
-    found = re.findall(r'<svg class="picture".*?</svg>', html, re.DOTALL)
+    found = re.findall(r'<svg class="diagram".*?</svg>', html, re.DOTALL)
     assert len(found) == 1, "an LSTM is a table"
     text = found[0].replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ')
     svg = ElementTree.fromstring(text)
@@ -85,7 +87,7 @@ def test_the_page_draws_the_model_from_its_settings(job: ReportJob, html: str) -
 @pytest.mark.parametrize("backbone", [transformer(), gpt2(), gpt3(), bert()], ids=lambda b: b.kind)
 def test_nothing_of_a_drawing_overlaps(backbone: Any) -> None:
     made = architecture(backbone, 4, 16, 50)
-    drawn = picture(made, classifier(16, 4, 3))
+    drawn = diagram(made, classifier(16, 4, 3))
     assert len(drawn.boxes) == len(made.stages) + 1
     areas = [(b.x, b.y, b.x + b.width, b.y + b.height) for b in drawn.boxes]
     for i, one in enumerate(areas):
@@ -128,9 +130,29 @@ def test_the_formats_are_rows_of_the_data(section: dict[str, Any]) -> None:
     chips = by_form["single"].sequences[0]
     assert (chips[0].text, chips[-1].text) == ("<start>", "<extract>")
     assert [chip.special for chip in chips] == [True] + [False] * (len(chips) - 2) + [True]
-    assert by_form["single"].where == "dev, row 8"
+    assert by_form["single"].source.endswith(", dev, row 8")
+    assert by_form["single"].label == "label acceptable", "the hub's name of 1"
     assert by_form["pair"].label == "label not_entailment"
     assert by_form["choice"].label == "answer 2 is right"
+
+
+def test_rows_of_real_data_sets_are_not_shown(root: Path, job: ReportJob) -> None:
+    """Nor the words that a row shares with a book, unless the scale says so."""
+    for shown in (False, True):
+        changed = {"source": "folder", "data_root": "x", "world": None, "show_texts": shown}
+        settled = job.config.model_copy(update=changed)
+        results = Results(job.model_copy(update={"config": settled}), root)
+        assert results.texts_shown is shown
+        formats = inside.section(results)["formats"]
+        bpe = tokenizer()
+        first = [[chip.id for chip in sequence] for sequence in formats[0].sequences]
+        row = TASKS["cola"][1] if shown else ROWS["single"]
+        assert first == [[bpe.start, *bpe.encode(row[0]), bpe.classify]]
+        assert [len(each.sequences) for each in formats] == [1, 1, 2, 2]
+        assert (formats[0].source == "a made-up row") is not shown
+        found = {"tasks": {"cola": {"dev": OVERLAP}}}
+        (overlap,) = data._overlaps(results, found, ["cola"])
+        assert overlap.first == (OVERLAP["first"] if shown else None)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +186,29 @@ def test_each_small_map_is_its_weights(root: Path, section: dict[str, Any]) -> N
                 assert not np.triu(alpha, 1).any()
                 for i, row in enumerate(rows):
                     assert np.abs(alpha[i, : i + 1] - row).max() <= 0.5 / 255 + 1e-6
+
+
+def test_each_share_can_be_read_on_its_colour(html: str) -> None:
+    """At 4.5 to 1 or more (WCAG 2, AA) in light and dark: the cell is a mix of two colours."""
+    found = re.findall(r"--([a-z-]+): light-dark\((#\w+), (#\w+)\)", html)
+    script = re.search(r'w > (\d+) \? "high" : w > (\d+) \? "middle"', html)
+    assert script is not None
+    high, middle = map(int, script.groups())
+
+    def rgb(colour: str) -> np.ndarray:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
+        return np.array([int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)])
+
+    def light(colour: np.ndarray) -> float:
+        linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    for scheme in (1, 2):
+        palette = {row[0]: rgb(row[scheme]) for row in found}
+        for w in range(101):
+            cell = light(w / 100 * palette["accent"] + (1 - w / 100) * palette["card"])
+            text = light(palette["high" if w > high else "mid" if w > middle else "low"])
+            assert (max(cell, text) + 0.05) / (min(cell, text) + 0.05) >= 4.5, (scheme, w)
 
 
 def test_the_csv_files_have_every_weight(root: Path) -> None:
@@ -226,7 +271,7 @@ def test_without_the_stage_the_page_says_so(tmp_path: Path) -> None:
 @pytest.fixture
 def opened(
     root: Path,
-    browser: webdriver.Chrome,  # noqa: F811
+    browser: webdriver.Chrome,
 ) -> Iterator[webdriver.Chrome]:
     browser.get((root / "report" / "index.html").as_uri())
     yield browser
@@ -288,13 +333,13 @@ def test_nothing_serious_for_accessibility(
 ) -> None:
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    assert violations(opened, root / "report" / "index.html") == []
+    assert violations(opened) == []
 
 
 @pytest.mark.browser
 def test_the_text_of_the_drawing_stays_in_its_boxes(opened: webdriver.Chrome) -> None:
     wide = opened.execute_script("""
-        const svg = document.querySelector("svg.picture");
+        const svg = document.querySelector("svg.diagram");
         const boxes = [...svg.querySelectorAll("rect.box")].map((b) => b.getBBox());
         return [...svg.querySelectorAll(".detail, rect.box + .title")].filter((text) => {
           const t = text.getBBox();

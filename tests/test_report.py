@@ -89,6 +89,26 @@ def test_a_second_run_gives_the_same_bytes(synthetic: Path, tmp_path: Path) -> N
 # scores.csv. ----------------------------------------------------------------------------------
 
 
+def test_what_is_no_longer_made_goes_and_a_new_page_is_whole(
+    synthetic: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(synthetic, tmp_path / "quick")
+    report = tmp_path / "quick" / "report"
+    for name in ("figures/forest_old.svg", "tables/old.csv"):
+        (report / name).write_text("of an earlier report", "utf-8")
+    (report / "mine.txt").write_text("somebody's", "utf-8")
+    (report / "figures" / "notes").mkdir()
+    before = {path.relative_to(report) for path in report.rglob("*")}
+    run(make_job(), tmp_path / "quick")
+    after = {path.relative_to(report) for path in report.rglob("*")}
+    assert before - after == {Path("figures/forest_old.svg"), Path("tables/old.csv")}
+    assert not after - before
+    html = (report / "index.html").read_text("utf-8")
+    linked = {name for name in re.findall(r'href="([^"#:]+)"', html) if not name.startswith("../")}
+    assert len(linked) > 10
+    assert not [name for name in linked if not (report / name).is_file()]
+
+
 def test_scores_have_the_contracts_columns(synthetic: Path) -> None:
     assert (synthetic / "report/scores.csv").read_text("utf-8").splitlines()[0] == (
         "table,method,source,variant,model,task,metric,split,pretrain_seed,seed,value,ci_low,"
@@ -409,7 +429,7 @@ def test_wall_time_counts_overlaps_once() -> None:
 def test_the_page_is_self_contained_and_escaped(synthetic: Path) -> None:
     html = (synthetic / "report/index.html").read_text("utf-8")
     assert not re.search(r'src="(?!data:)', html)
-    assert not re.search(r'href="(?!#|\.\./|figures/|[a-z]+\.csv")', html)
+    assert not re.search(r'href="(?!#|\.\./|figures/|tables/|[a-z]+\.csv")', html)
     scripts = re.findall("<script([^>]*)>", html)
     assert scripts == [' id="early"', ' type="application/json" id="mlflow"', ' id="behaviour"']
     assert "fake &lt;processor&gt;" in html

@@ -82,6 +82,19 @@ def test_other_sentences_run_their_stage_and_the_report_alone(finished_project: 
     assert planned == {"all": 1, "attention": 1, "report": 1, "total": 3}
 
 
+def test_a_study_on_request_runs_beside_a_report_that_is_out_of_date(
+    finished_project: Project,
+) -> None:
+    """A stale report must not hide that the study's own models and runs are missing."""
+    fresh = finished_project.planned("timeline")
+    stale = finished_project.planned("timeline", "--config", "title=Another")
+    assert {"pretrain", "finetune", "timeline"} <= set(fresh)
+    for rule in ("pretrain", "finetune", "timeline"):
+        assert stale[rule] == fresh[rule]
+    assert stale["report"] == 1
+    assert "report" not in fresh
+
+
 def test_exchanged_settings_are_noticed(finished_project: Project) -> None:
     world = finished_project.config["world"]
     first, second = world["books_train"], world["books_validation"]

@@ -49,7 +49,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         if args.json:
             for job in found:
                 facts = {"stage": job.stage, "folder": job.folder, "why": job.why}
-                print(json.dumps(facts | {"seconds": round(job.seconds, 1)}))
+                print(json.dumps(facts | {"seconds": round(job.seconds, 3)}))
             return
         print(f"scale {plan.config.scale}: {plan.config.title}\n")
         print(forecast.table(found, args.cores))

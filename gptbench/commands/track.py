@@ -29,7 +29,7 @@ def add_track(parser: argparse.ArgumentParser) -> None:
     )
     sync.add_argument(
         "--ui",
-        metavar="ADDRESS",
+        metavar="URI",
         help="where the MLflow pages are, for the report's links; remembered;"
         " default: the server, or http://127.0.0.1:5000",
     )
@@ -45,7 +45,11 @@ def add_track(parser: argparse.ArgumentParser) -> None:
     follow = actions.add_parser("follow", help="log the jobs that run for long while they run")
     store(follow)
     follow.add_argument(
-        "--every", type=float, default=10.0, metavar="SECONDS", help="between looks; default: 10"
+        "--every",
+        type=float,
+        default=10.0,
+        metavar="N",
+        help="seconds between two looks; default: 10",
     )
 
     def look_on(args: Arguments) -> None:

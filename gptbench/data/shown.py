@@ -1,4 +1,4 @@
-"""The sentences that the report follows through the model where a scale names none of its own."""
+"""Texts that the report shows where a scale names none, or may not show those of its data."""
 
 from __future__ import annotations
 
@@ -14,3 +14,10 @@ ENGLISH = (
     "The cat sat on the mat, and the dog sat on the rug.",
 )
 """Plain English: a pronoun, a common story, and a part that repeats itself."""
+ROWS = {
+    "single": ("The cook had made the soup.",),
+    "pair": ("The nurse read a book in the garden.", "The nurse was outside."),
+    "similarity": ("How do I learn to cook?", "What is the best way to learn cooking?"),
+    "choice": ("The dog ran into the rain.", "", "It came back wet.", "It read a book."),
+}
+"""A made-up row of each input format, in the order of `Example.texts`."""

@@ -25,6 +25,7 @@ from gptbench.report import (
 from gptbench.report.results import Results
 from gptbench.settings import ReportJob
 
+PAGE = "index.html"
 PARTS = (
     "tables",
     "tables.json",
@@ -35,9 +36,10 @@ PARTS = (
     "claims.csv",
     "calibration.csv",
     "errors.csv",
-    "index.html",
+    PAGE,
     "manifest.json",
 )
+"""What a report consists of, in the order in which it is put in place."""
 
 
 def run(job: ReportJob, results: Path, publish: Path | None = None) -> None:
@@ -99,16 +101,30 @@ def _write(found: Results, known: reference.Reference, folder: Path, linked: boo
     behind = diagnostics.write(found, known, stated, folder)
     drawn = folder / "figures"
     text = page.render(found, known, made, added, stated, points, drawn, judged, behind, linked)
-    (folder / "index.html").write_text(text, "utf-8")
+    (folder / PAGE).write_text(text, "utf-8")
 
 
 def _move(new: Path, report: Path) -> None:
-    """Put each part in its place, whole; the manifest last."""
+    """Put each part in its place, whole: what the page links to, the page, the manifest.
+
+    What an earlier report left in the folders and this one did not make goes after the page that
+    linked to it.
+    """
     report.mkdir(exist_ok=True)
+    stale: list[Path] = []
     for part in PARTS:
         target = report / part
         if target.is_dir():
-            for file in sorted((new / part).iterdir()):
-                file.replace(target / file.name)
+            made = _names(new / part)
+            stale += [target / name for name in _names(target) - made]
+            for name in sorted(made):
+                (new / part / name).replace(target / name)
         else:
             (new / part).replace(target)
+        if part == PAGE:
+            for file in stale:
+                file.unlink()
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_file()}

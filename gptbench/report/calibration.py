@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from gptbench.report import csvfile, style
-from gptbench.report.figures import panels, short
+from gptbench.report.figures import heading, panels, short
 from gptbench.report.outputs import Array, Outputs
 from gptbench.report.pictures import Picture, picture
 from gptbench.report.results import Results
 from gptbench.report.scores import number_text
-from gptbench.report.tables import reservation
 
 NAME = "calibration"
 BINS = 10
@@ -203,8 +202,8 @@ def scores_csv(rows: Sequence[Calibration]) -> str:
 
 def _draw(results: Results, rows: Sequence[Calibration], folder: Path) -> None:
     columns = min(3, len(rows))
-    why = reservation(results, [row.task for row in rows])
-    title = "Reliability of the full model: accuracy by confidence" + (f"\n{why}" if why else "")
+    what = "Reliability of the full model: accuracy by confidence"
+    title = heading(what, results, [row.task for row in rows])
     deep = -(-len(rows) // columns)
     drawn = style.of(results, "full")
     size = (max(2.5 * columns, 4.8), 0.9 + 2.2 * deep)
@@ -212,8 +211,8 @@ def _draw(results: Results, rows: Sequence[Calibration], folder: Path) -> None:
         for place, (axes, row) in enumerate(zip(grid, rows, strict=True)):
             _panel(axes, row, drawn)
             spec = results.job.tasks[row.task]
-            title = short(spec.title, 30)
-            axes.set_title(f"{title}\nECE {row.ece:.3f}, Brier {row.brier:.3f}", fontsize=8.5)
+            name = short(spec.title, 30)
+            axes.set_title(f"{name}\nECE {row.ece:.3f}, Brier {row.brier:.3f}", fontsize=8.5)
             if place % columns == 0:
                 axes.set_ylabel("share right", fontsize=8)
             if place + columns >= len(rows):

@@ -152,6 +152,11 @@ class Finding:
         return self.evidence.removeprefix(f"{self.short}.").strip()
 
     @property
+    def too_few(self) -> bool:
+        """Whether it is undecided for want of seeds, whatever the numbers are."""
+        return self.short.startswith("Given these seeds, no verdict")
+
+    @property
     def mark(self) -> str:
         """The verdict as a character, the same in black and white."""
         return MARKS[self.state]
@@ -409,8 +414,16 @@ def to_csv(findings: Sequence[Finding]) -> str:
 
 
 def counts(findings: Sequence[Finding]) -> list[tuple[str, str, int]]:
-    """How often each verdict was given: its mark, its words, its number; those given only."""
+    """How often each verdict was given: its mark, its words, its number; those given only.
+
+    The words say so where it was given for want of seeds alone.
+    """
     rows = [
         (mark, [row for row in findings if row.state == state]) for state, mark in MARKS.items()
     ]
-    return [(mark, found[0].verdict, len(found)) for mark, found in rows if found]
+    why = " (too few seeds for a verdict)"
+    return [
+        (mark, found[0].verdict + why * all(row.too_few for row in found), len(found))
+        for mark, found in rows
+        if found
+    ]

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from gptbench.report import csvfile, style
-from gptbench.report.figures import panels, short
+from gptbench.report.figures import heading, panels, short
 from gptbench.report.outputs import Array, Outputs
 from gptbench.report.pictures import Picture, picture
 from gptbench.report.results import Results
 from gptbench.report.scores import number_text
-from gptbench.report.tables import reservation
 
 NAME, POINTS = "confusion", "regression"
 MANY = 3000
@@ -134,8 +133,7 @@ def _draw(
 ) -> None:
     columns = min(3, len(outputs))
     deep = -(-len(outputs) // columns)
-    why = reservation(results, list(outputs))
-    title = "Full model: gold by row, predicted by column" + (f"\n{why}" if why else "")
+    title = heading("Full model: gold by row, predicted by column", results, list(outputs))
     drawers: dict[str, Matrix | Cloud] = {one.task: one for one in matrices}
     drawers |= {one.task: one for one in clouds}
     size = (max(2.6 * columns, 4.8), 0.8 + 2.45 * deep)

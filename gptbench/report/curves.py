@@ -14,12 +14,11 @@ from typing import Any
 
 from gptbench.errors import UserError
 from gptbench.report import csvfile, style
-from gptbench.report.figures import panels, short
+from gptbench.report.figures import heading, panels, short
 from gptbench.report.pictures import Picture, picture
 from gptbench.report.reference import Reference
 from gptbench.report.results import Results, in_order
 from gptbench.report.scores import number_text, table_variants
-from gptbench.report.tables import reservation
 
 PRETRAIN, FINETUNE = "curves_pretrain", "curves_finetune"
 TRAIN, VALIDATION = "loss", "validation_loss"
@@ -182,11 +181,6 @@ def _line(axes: Any, means: Sequence[Mean], drawn: style.Style, label: str, **ho
         axes.fill_between(xs, low, high, color=drawn.colour, alpha=0.15, linewidth=0)
 
 
-def _heading(text: str, results: Results, tasks: Sequence[str]) -> str:
-    why = reservation(results, tasks)
-    return text + (f"\n{why}" if why else "")
-
-
 def objective(results: Results, model: str) -> str:
     """What a model is pre-trained to predict."""
     seeds = results.pretrained[model]
@@ -201,7 +195,7 @@ def _draw_pretrain(results: Results, means: Sequence[Mean], folder: Path) -> Non
     by_objective: dict[str, list[str]] = {}
     for model in models:
         by_objective.setdefault(objective(results, model), []).append(model)
-    title = _heading("Pre-training: loss over tokens read", results, [])
+    title = heading("Pre-training: loss over tokens read", results, [])
     count = len(by_objective)
     size = (7.2, 1.0 + 3.8 * count)
     with panels(PRETRAIN, folder, title, count, 1, size) as grid:
@@ -263,7 +257,7 @@ def _draw_finetune(results: Results, means: Sequence[Mean], folder: Path) -> Non
     tasks = list(dict.fromkeys(mean.task for mean in means))
     columns = min(COLUMNS, len(tasks))
     rows = -(-len(tasks) // columns)
-    title = _heading("Fine-tuning: training loss over updates", results, tasks)
+    title = heading("Fine-tuning: training loss over updates", results, tasks)
     with panels(
         FINETUNE, folder, title, len(tasks), columns, (max(2.6 * columns, 4.8), 1.1 + 1.95 * rows)
     ) as grid:

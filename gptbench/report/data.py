@@ -51,7 +51,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Overlap:
-    """The scored examples of a split that share an n-gram with the books."""
+    """The scored examples of a split that share an n-gram with the books.
+
+    `first` is such an n-gram, where the texts may be shown.
+    """
 
     title: str
     split: str
@@ -67,7 +70,7 @@ class Overlap:
 
 
 def section(results: Results, reference: Reference) -> dict[str, Any]:
-    """What the template `data.html.j2` shows."""
+    """What the template `_data.html.j2` shows."""
     names = [name for name in in_order(results.job.tasks, reference) if name in results.facts]
     found = contamination(results)
     return {
@@ -79,6 +82,7 @@ def section(results: Results, reference: Reference) -> dict[str, Any]:
         "overlaps": list(_overlaps(results, found, names)),
         "pretrains": Plan(results.job.config, results.job.tasks, results.job.experiments).pretrains,
         "synthetic": results.job.config.synthetic,
+        "texts_shown": results.texts_shown,
     }
 
 
@@ -168,5 +172,5 @@ def _overlaps(results: Results, found: dict[str, Any], names: list[str]) -> Iter
                 int(row["examples"]),
                 int(row["testable"]),
                 int(row["overlapping"]),
-                row.get("first"),
+                row.get("first") if results.texts_shown else None,
             )

@@ -71,7 +71,7 @@ class Errors:
 
 def write(results: Results, outputs: dict[str, Outputs], report: Path) -> Errors:
     """Find the errors of all tasks and write `report/errors.csv`."""
-    hidden = not (results.job.config.synthetic or results.job.config.show_texts)
+    hidden = not results.texts_shown
     tokenizer = None
     if not hidden and (results.root / "tokenizer" / "encoder.json").is_file():
         tokenizer = Tokenizer.load(results.root / "tokenizer")

@@ -20,6 +20,7 @@ from gptbench.report.scores import layers, left_cells
 from gptbench.report.tables import reservation
 
 NAMES = ("figure2_left", "figure2_right")
+TRANSFORMER = "transformer"
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,12 @@ def panels(
         plt.close(figure)
 
 
+def heading(text: str, results: Results, tasks: Sequence[str]) -> str:
+    """A figure's title, with what keeps these tasks' numbers from being compared below it."""
+    why = reservation(results, tasks)
+    return f"{text}\n{why}" if why else text
+
+
 def short(text: str, longest: int) -> str:
     """A title that has a panel's width."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
@@ -211,18 +218,14 @@ def _save(
     results: Results,
     folder: Path,
 ) -> None:
-    with drawing(name, folder, _title(name, points, results)) as axes:
+    title = {"figure2_left": "Layers transferred", "figure2_right": "Zero-shot over pre-training"}
+    tasks = sorted({point.task for point in points})
+    with drawing(name, folder, heading(title[name], results, tasks)) as axes:
         if points:
             draw(axes, points, results)
         else:
             axes.set_axis_off()
             axes.text(0.5, 0.5, "no runs", ha="center", va="center", fontsize=14)
-
-
-def _title(name: str, points: list[Point], results: Results) -> str:
-    title = {"figure2_left": "Layers transferred", "figure2_right": "Zero-shot over pre-training"}
-    why = reservation(results, sorted({point.task for point in points}))
-    return title[name] + (f"\n{why}" if why else "")
 
 
 def _colours(points: list[Point]) -> dict[str, Any]:
@@ -238,9 +241,13 @@ def _lines(
     dashed: Callable[[str], bool],
     place: Callable[[int], float],
 ) -> None:
-    """One line a task and kind, with a band over the seeds (or the interval of a lone run)."""
+    """One line a task and kind, with a band over the seeds (or the interval of a lone run).
+
+    The legend names a task once; that of the figure says what the dashed lines are.
+    """
     colours = _colours(points)
     markers = dict(zip(colours, "osD^vPX*", strict=False))
+    named: set[str] = set()
     for task, kind in dict.fromkeys((point.task, point.kind) for point in points):
         line = [point for point in points if (point.task, point.kind) == (task, kind)]
         xs = [place(point.x) for point in line]
@@ -252,8 +259,9 @@ def _lines(
             marker=markers.get(task, "o"),
             markersize=4,
             markerfacecolor="white" if dashed(kind) else colours[task],
-            label=f"{line[0].series}, {kind}",
+            label=line[0].series if task not in named else None,
         )
+        named.add(task)
         low, high = zip(*(band(point) for point in line), strict=True)
         axes.fill_between(
             xs, low, high, color=colours[task], alpha=0.08 if dashed(kind) else 0.16, linewidth=0
@@ -272,14 +280,7 @@ def _draw_left(axes: Any, points: list[Point], results: Results) -> None:
     axes.set_xticks(sorted({point.x for point in points}))
     axes.set_xlabel("layers transferred")
     axes.set_ylabel("accuracy (%)")
-    axes.figure.legend(
-        loc="outside lower center",
-        fontsize=8,
-        ncol=2,
-        frameon=False,
-        title="solid: held out, dashed: train",
-        title_fontsize=8,
-    )
+    _legend(axes, "solid: held out, dashed: train")
 
 
 def _draw_right(axes: Any, points: list[Point], results: Results) -> None:
@@ -290,7 +291,7 @@ def _draw_right(axes: Any, points: list[Point], results: Results) -> None:
     def place(step: int) -> float:
         return float(step) if step > 0 else edge
 
-    _lines(axes, points, lambda kind: kind != "transformer", place)
+    _lines(axes, points, lambda kind: kind != TRANSFORMER, place)
     axes.axhline(0, color="0.35", linewidth=1)
     axes.set_xscale("log")
     marks = ([0] if 0 in steps else []) + _some(positive)
@@ -299,7 +300,14 @@ def _draw_right(axes: Any, points: list[Point], results: Results) -> None:
     axes.set_xlabel("pre-training updates (log axis; 0 at the left edge)")
     one = "100 is 1" if results.job.config.synthetic else "the best of the day is 1"
     axes.set_ylabel(f"score (chance is 0, {one})")
-    axes.figure.legend(loc="outside lower center", fontsize=7, ncol=2, frameon=False)
+    kinds = [kind for kind in dict.fromkeys(point.kind for point in points) if kind != TRANSFORMER]
+    _legend(axes, f"solid: {TRANSFORMER}" + (f", dashed: {', '.join(kinds)}" if kinds else ""))
+
+
+def _legend(axes: Any, title: str) -> None:
+    axes.figure.legend(
+        loc="outside lower center", fontsize=9, ncol=2, frameon=False, title=title, title_fontsize=9
+    )
 
 
 def _no_ticks() -> Any:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from gptbench.report import csvfile, style
-from gptbench.report.figures import panels, short
+from gptbench.report.figures import heading, panels, short
 from gptbench.report.pictures import Picture, picture
 from gptbench.report.results import Results
 from gptbench.report.scores import added_studies, number_text
-from gptbench.report.tables import reservation
 from gptbench.report.uncertainty import AVERAGE, HIGHER, LOWER, DifferenceRow
 
 ALWAYS = "table5"
@@ -113,16 +112,16 @@ def _draw(
     high = -(-len(pairs) // columns)
     deep = max(map(len, lines), default=6)
     size = (7.2 if columns == 1 else 8.4, 0.6 + max(high, 1) * (0.75 + 0.21 * deep))
-    why = reservation(results, sorted({row.task for row in rows if row.task != AVERAGE}))
-    heading = f"{title}: differences in points, with 95 % intervals"
+    what = f"{title}: differences in points, with 95 % intervals"
     if columns > 1:
         said_none = (
             "" if any(row.p_holm is not None for row in rows) else "; no verdicts: few seeds"
         )
-        heading += f"\n{pairs[0][0]} minus each; filled: shown after Holm's correction{said_none}"
-    heading += f"\n{why}" if why else ""
+        what += f"\n{pairs[0][0]} minus each; filled: shown after Holm's correction{said_none}"
+    tasks = sorted({row.task for row in rows if row.task != AVERAGE})
+    whole = heading(what, results, tasks)
     reach = _reach(rows)
-    with panels(name, folder, heading, max(len(pairs), 1), columns, size) as grid:
+    with panels(name, folder, whole, max(len(pairs), 1), columns, size) as grid:
         if not rows:
             grid[0].set_axis_off()
             grid[0].text(0.5, 0.5, "nothing to compare", ha="center", va="center", fontsize=12)

@@ -1,7 +1,8 @@
 """What the page shows of the models' inside: their pictures, a task's input, a sentence's way.
 
-The models are drawn from the settings. Inputs are real rows of the run's data, and the sentences
-come from the stage `attention`; what is not there is said in the page.
+The models are drawn from the settings. Inputs are rows of the run's data where these may be shown,
+and made up where not; the sentences come from the stage `attention`. What is not there is said in
+the page.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from numpy.typing import NDArray
 
 from gptbench.artifacts import read_json
 from gptbench.data.encoded import EXAMPLES, Encoded, EncodedTask
+from gptbench.data.inputs import fine_tuning_inputs
 from gptbench.data.preview import SHOWN, token_name
+from gptbench.data.shown import ROWS
 from gptbench.data.tokenizer import ENCODER, Tokenizer
 from gptbench.plan import Plan
 from gptbench.report import csvfile
 from gptbench.report.architecture import Architecture, Stage, architecture, classifier
-from gptbench.report.picture import NOTES, Picture, picture
+from gptbench.report.diagram import NOTES, Diagram, diagram
+from gptbench.report.outputs import class_names
 from gptbench.report.results import Results
 from gptbench.settings import TaskSpec
 
@@ -49,7 +53,7 @@ class Drawn:
     head: Stage
     head_of: str
     counted: int | None
-    picture: Picture | None
+    diagram: Diagram | None
 
     @property
     def summary(self) -> str:
@@ -69,13 +73,12 @@ class Chip:
 
 @dataclass(frozen=True)
 class Format:
-    """One of the four input formats with a real example."""
+    """One of the four input formats with an example: where it is from, and its label."""
 
     form: str
     title: str
     what: str
-    task: str
-    where: str
+    source: str
     label: str
     sequences: list[list[Chip]]
 
@@ -156,16 +159,24 @@ def _models(results: Results, vocab_size: int) -> Iterator[Drawn]:
         head = classifier(model.backbone.n_embd, config.finetune.batch_size, len(task.labels or []))
         runs = results.pretrained.get(name, {})
         counted = next((run.get("parameters") for run in runs.values()), None)
-        drawing = picture(made, head) if made.drawn else None
-        yield Drawn(name, made, head, task.title, counted, drawing)
+        drawn = diagram(made, head) if made.drawn else None
+        yield Drawn(name, made, head, task.title, counted, drawn)
 
 
 # A task's input. ------------------------------------------------------------------------------
 
 
 def _formats(results: Results) -> Iterator[Format]:
-    """Of each format the data set with the fewest rows that is there, and a short row of it."""
+    """Of each format the data set with the fewest rows that is there, and a short row of it.
+
+    Made-up rows where the data sets' own may not be shown.
+    """
     tokenizer = Tokenizer.load(results.root / "tokenizer")
+    if not results.texts_shown:
+        for form, (title, what) in FORMS.items():
+            ids, _ = fine_tuning_inputs(ROWS[form], form, tokenizer, results.job.config.n_ctx)
+            yield Format(form, title, what, "a made-up row", "", _chips(tokenizer, ids))
+        return
     for form, (title, what) in FORMS.items():
         there = [
             task
@@ -193,21 +204,13 @@ def _format(
 ) -> Format:
     i = shortest(encoded)
     label = encoded.labels[i]
-    said = f"label {task.labels[int(label)] if task.labels else f'{float(label):g}'}"
     if form == "choice":
         said = f"answer {int(label) + 1} is right"
-    return Format(
-        form,
-        title,
-        what,
-        task.title,
-        f"{split}, row {int(encoded.index[i])}",
-        said,
-        [
-            [_chip(tokenizer, int(token)) for token in encoded.sequence(i, k)]
-            for k in range(encoded.per_example)
-        ],
-    )
+    else:
+        said = f"label {class_names(task)[int(label)] if task.labels else f'{float(label):g}'}"
+    where = f"{task.title}, {split}, row {int(encoded.index[i])}"
+    sequences = [encoded.sequence(i, k) for k in range(encoded.per_example)]
+    return Format(form, title, what, where, said, _chips(tokenizer, sequences))
 
 
 def shortest(encoded: Encoded) -> int:
@@ -220,6 +223,10 @@ def shortest(encoded: Encoded) -> int:
     if not enough.any():
         return int(total.argmax())
     return int(np.where(enough, total, total.max() + 1).argmin())
+
+
+def _chips(tokenizer: Tokenizer, sequences: Iterable[Iterable[int]]) -> list[list[Chip]]:
+    return [[_chip(tokenizer, int(token)) for token in ids] for ids in sequences]
 
 
 def _chip(tokenizer: Tokenizer, token: int) -> Chip:

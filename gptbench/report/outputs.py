@@ -54,12 +54,17 @@ class Outputs:
     def labels(self) -> list[str]:
         """The classes in order; of a choice the answers by their place."""
         if self.task.labels and self.task.format != "choice":
-            plain = self.task.labels == ["0", "1"]
-            return list(NAMES.get(self.task.name, ()) if plain else ()) or self.task.labels
+            return class_names(self.task)
         most = int(max(self.gold.max(), self.prediction.max())) + 1
         if self.probabilities is not None:
             most = max(most, self.probabilities.shape[2])
         return [f"answer {i + 1}" for i in range(most)]
+
+
+def class_names(task: TaskSpec) -> list[str]:
+    """The classes of a task in order, as a person calls them."""
+    labels = task.labels or []
+    return NAMES.get(task.name, labels) if labels == ["0", "1"] else labels
 
 
 def read(results: Results, variant: str, task: str) -> Outputs | None:

@@ -10,6 +10,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gptbench.data import bpe_example
+from gptbench.progress import duration
 from gptbench.report import claims, data, findings, inside, overview, runs, timeline
 from gptbench.report.diagnostics import Diagnostics
 from gptbench.report.figures import NAMES, Point, words
@@ -39,6 +40,7 @@ def render(
     `judged` are the verdicts on the paper's claims, `behind` the sections behind the scores. Where
     the page is not `linked`, the runs' folders are not beside it and are named without links.
     """
+    config, tasks = results.job.config, results.job.tasks
     environment = Environment(
         loader=PackageLoader("gptbench.report", "templates"),
         autoescape=True,
@@ -50,15 +52,15 @@ def render(
         pm=_interval,
         num=_number,
         p_value=lambda p: DASH if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
-        span=_duration,
+        span=duration,
         chance=lambda p: f"{p:.3f}" if p >= 0.0005 else "< 0.001",
         percent=lambda x: f"{100 * x:.0f} %",
         spark=_spark,
+        task=lambda name: tasks[name].title if name in tasks else name,
     )
     environment.globals.update(
         run_of_cell=runs.of_cell, run_of_model=runs.of_model, run_of_found=runs.of_found
     )
-    config = results.job.config
     history = timeline.section(results)
     text: str = environment.get_template("index.html.j2").render(
         config=config,
@@ -130,7 +132,7 @@ def cost(manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
         if "started" in manifest:
             spans.append((float(manifest["started"]), float(manifest["started"]) + seconds))
     order = "world gates tokenizer corpus encode contamination pretrain import".split()
-    order += ["finetune", "zeroshot"]
+    order += "finetune zeroshot fewshot attention".split()
     names = sorted(stages, key=lambda name: (order.index(name) if name in order else 99, name))
     return {
         "stages": [{"stage": name, **stages[name]} for name in names],
@@ -236,7 +238,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:,g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -275,13 +277,6 @@ def _number(value: Any, digits: int = 1) -> str:
     if value is None or value == "":
         return DASH
     return f"{value:,}" if isinstance(value, int) else f"{float(value):,.{digits}f}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _spark(values: Sequence[float], low: float, high: float) -> str:

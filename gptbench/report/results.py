@@ -209,6 +209,11 @@ class Results:
         metrics: dict[str, Any] = read_json(path)
         return metrics
 
+    @property
+    def texts_shown(self) -> bool:
+        """Whether a report may show the data sets' texts: generated ones, or by `show_texts`."""
+        return self.job.config.synthetic or self.job.config.show_texts
+
     def folder(self, variant: str, task: str, key: Key) -> Path:
         """The folder of a fine-tuning run."""
         return self.root / "finetune" / variant / task / f"pre{key[0]}-seed{key[1]}"

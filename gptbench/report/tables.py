@@ -425,7 +425,7 @@ def data_table(results: Results, reference: Reference) -> Table:
 def _data_row(name: str, split: str, results: Results) -> Row:
     facts, task = results.facts[name], results.job.tasks[name]
     labels = facts.get("labels", {}).get(split) or {}
-    shown = ", ".join(f"{label} {count:,}" for label, count in labels.items())
+    shown = ", ".join(f"{label}: {count:,}" for label, count in labels.items())
     mean_tokens = facts.get("mean_tokens")
     if isinstance(mean_tokens, dict):
         mean_tokens = mean_tokens.get(split)

@@ -29,8 +29,9 @@ def server_command(root: Path, port: int) -> list[str]:
 
 
 def server_environment() -> dict[str, str]:
-    """The environment of a server: no usage data sent, no job workers beside it."""
+    """The environment of a server: no usage data sent, no job workers, no packages' warnings."""
     return {
+        "PYTHONWARNINGS": "ignore",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         **{name: ENVIRONMENT[name] for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")},
         **os.environ,

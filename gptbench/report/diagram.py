@@ -1,6 +1,6 @@
-"""The drawing of a model (figure 1 of the paper, left): boxes and arrows from its stages.
+"""The diagram of a model (figure 1 of the paper, left): boxes and arrows from its stages.
 
-Where things stand is reckoned here; `templates/_picture.svg.j2` turns it into SVG.
+Where things stand is reckoned here; `templates/_diagram.svg.j2` turns it into SVG.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A drawing: its boxes, its arrows as paths, the block's frame (x, y, width, height)."""
+class Diagram:
+    """A diagram: its boxes, its arrows as paths, the block's frame (x, y, width, height)."""
 
     width: int
     height: int
@@ -60,7 +60,7 @@ class Picture:
     depth: int
 
 
-def picture(made: Architecture, head: Stage) -> Picture:
+def diagram(made: Architecture, head: Stage) -> Diagram:
     """Lay a model's stages out in one column, its input at the bottom; `head` at the top."""
     levels = list(_levels([*made.stages, head]))
     height = sum(map(_height, levels)) + GAP * len(levels) + TOP
@@ -74,7 +74,7 @@ def picture(made: Architecture, head: Stage) -> Picture:
     top, low = inside[-1].y - 10, inside[0].y + inside[0].height + 18
     frame = (LEFT - 52, top, BOX + 66, low - top)
     arrows = [*_flow(rows), *_residuals(rows)]
-    return Picture(WIDTH, height, boxes, arrows, frame, made.depth)
+    return Diagram(WIDTH, height, boxes, arrows, frame, made.depth)
 
 
 def _levels(stages: Sequence[Stage]) -> Iterator[list[Stage]]:
