@@ -31,6 +31,7 @@ def started(folder: Path) -> Iterator[webdriver.Chrome]:
         options.add_argument(word)
     options.add_argument(f"--user-data-dir={folder}")
     chromium = webdriver.Chrome(options=options, service=Service(driver))
+    chromium.set_script_timeout(300)  # axe-core reads a whole report, on a busy machine too
     chromium.get("about:blank")
     requested(chromium)  # its own start page's
     yield chromium
