@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,12 @@ def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
     settings = job.model_copy(update={"world": many}).to_json()
     world = [sys.executable, "-m", "gptbench", "world", "--out", str(tmp_path / "w")]
     running = subprocess.Popen(
-        [*world, "--settings", settings], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*world, "--settings", settings],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell has its background jobs ignore SIGINT, and what they start inherits that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 60
     while not list(tmp_path.glob(".w-*/books/train/*")) and time.monotonic() < end:
