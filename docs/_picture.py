@@ -12,7 +12,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
 DOCS = Path(__file__).resolve().parent
-REPORT = DOCS.parent / "results" / "reference" / "showcase" / "index.html"
+REPORT = DOCS.parent / "results" / "reference" / "quick" / "index.html"
 
 
 def main() -> None:
