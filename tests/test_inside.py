@@ -18,6 +18,7 @@ from matplotlib.image import imread
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 from gptbench.artifacts import read_json
 from gptbench.data.encoded import Encoded
@@ -309,8 +310,14 @@ def test_a_head_is_chosen_with_the_arrow_keys(root: Path, opened: webdriver.Chro
 def test_without_script_every_map_is_there(root: Path, opened: webdriver.Chrome) -> None:
     opened.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     opened.get((root / "report" / "index.html").as_uri())
+    # Without scripts the driver cannot tell when the page is loaded.
+    WebDriverWait(opened, 60).until(
+        lambda page: (
+            len(page.find_elements(By.CSS_SELECTOR, ".attention img")) == 2 * 3 * 4
+            and page.find_elements(By.ID, "provenance")
+        )
+    )
     images = opened.find_elements(By.CSS_SELECTOR, ".attention img")
-    assert len(images) == 2 * 3 * 4
     assert all(image.is_displayed() and image.size["width"] >= 44 for image in images)
     assert opened.find_element(By.CSS_SELECTOR, ".map").is_displayed()
 
