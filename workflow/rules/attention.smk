@@ -1,11 +1,6 @@
 # A few sentences through the first pre-trained model: its attention, states and predictions.
 
 
-def attention_outputs():
-    """What the report shows of the inside of a model; nothing where no model has attention."""
-    return [f"{ROOT}/attention/{m}/seed{p}/attention.json" for m, p in plan.attention_models()]
-
-
 rule attention:
     input:
         model=f"{ROOT}/pretrain/{{model}}/seed{{p}}/model.safetensors",

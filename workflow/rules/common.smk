@@ -69,6 +69,11 @@ def fewshot_outputs(study=None):
     return [f"{ROOT}/fewshot/{m}/seed{p}/metrics.json" for m, p in plan.fewshot_models(study)]
 
 
+def attention_outputs():
+    """What the report shows of the inside of a model; nothing where no model has attention."""
+    return [f"{ROOT}/attention/{m}/seed{p}/attention.json" for m, p in plan.attention_models()]
+
+
 def study_inputs(study):
     """What one table or figure needs."""
     return run_outputs(plan.runs(study)) + zeroshot_outputs(study) + fewshot_outputs(study)
