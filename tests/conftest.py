@@ -139,6 +139,16 @@ def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.fixture
+def copied(finished_project: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project, times kept, to edit and to run again."""
+    project = object.__new__(Project)
+    project.folder = tmp_path / "copy"
+    project.config, project.files = dict(finished_project.config), list(finished_project.files)
+    shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
+    return project
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A headless Chromium; the test is skipped where there is none."""

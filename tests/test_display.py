@@ -78,16 +78,6 @@ def screen(written: str) -> list[str]:
     return [line.rstrip() for line in rows]
 
 
-@pytest.fixture
-def copied(finished_project: Project, tmp_path: Path) -> Project:
-    """A finished project to run again."""
-    project = object.__new__(Project)
-    project.folder = tmp_path / "copy"
-    project.config, project.files = dict(finished_project.config), list(finished_project.files)
-    shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
-    return project
-
-
 @pytest.mark.workflow
 def test_a_run_is_two_lines_and_a_summary(copied: Project) -> None:
     path = copied.folder / "config" / "tasks.yaml"

@@ -110,54 +110,44 @@ def test_exchanged_settings_are_noticed(finished_project: Project) -> None:
     assert "pretrain" not in planned
 
 
-@pytest.fixture
-def edited(finished_project: Project, tmp_path: Path) -> Project:
-    """A copy of the finished project, times kept, to edit."""
-    project = object.__new__(Project)
-    project.folder = tmp_path / "copy"
-    project.config, project.files = dict(finished_project.config), list(finished_project.files)
-    shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
-    return project
-
-
-def test_one_tasks_row_runs_that_task_alone(edited: Project) -> None:
-    path = edited.folder / "config" / "tasks.yaml"
+def test_one_tasks_row_runs_that_task_alone(copied: Project) -> None:
+    path = copied.folder / "config" / "tasks.yaml"
     tasks = yaml.safe_load(path.read_text())
     tasks["rte"]["version"] = 2
     path.write_text(yaml.safe_dump(tasks))
-    done = edited.run("--dry-run")
-    planned = edited.planned()
+    done = copied.run("--dry-run")
+    planned = copied.planned()
     assert planned["encode"] == 1
     assert "pretrain" not in planned
-    runs = len(list(edited.results.glob("finetune/*/rte/*/metrics.json")))
+    runs = len(list(copied.results.glob("finetune/*/rte/*/metrics.json")))
     assert planned["finetune"] == runs
     assert "task=mnli" not in done.stdout + done.stderr
 
 
-def test_a_caption_runs_the_report_alone(edited: Project) -> None:
+def test_a_caption_runs_the_report_alone(copied: Project) -> None:
     for name, *keys in (("tasks.yaml", "rte"), ("experiments.yaml", "studies", "table2")):
-        path = edited.folder / "config" / name
+        path = copied.folder / "config" / name
         data = entry = yaml.safe_load(path.read_text())
         for key in keys:
             entry = entry[key]
         entry["title"] = "Another name"
         path.write_text(yaml.safe_dump(data))
-    assert edited.planned() == {"all": 1, "report": 1, "total": 2}
+    assert copied.planned() == {"all": 1, "report": 1, "total": 2}
 
 
-def test_another_systems_scores_run_the_report_alone(edited: Project) -> None:
-    path = edited.folder / "mine.csv"
+def test_another_systems_scores_run_the_report_alone(copied: Project) -> None:
+    path = copied.folder / "mine.csv"
     path.write_text("system,task,metric,split,value\nMine,rte,accuracy,test,71.0\n")
-    edited.config["systems"] = ["mine.csv"]
-    edited.save()
-    assert edited.planned() == {"all": 1, "report": 1, "total": 2}
-    edited.run()
-    assert [row["value"] for row in scores(edited) if row["source"] == "user"] == ["71", "71"]
-    assert edited.planned() == {}
+    copied.config["systems"] = ["mine.csv"]
+    copied.save()
+    assert copied.planned() == {"all": 1, "report": 1, "total": 2}
+    copied.run()
+    assert [row["value"] for row in scores(copied) if row["source"] == "user"] == ["71", "71"]
+    assert copied.planned() == {}
     path.write_text(path.read_text().replace("71.0", "72.0"))
-    assert edited.planned() == {"all": 1, "report": 1, "total": 2}
+    assert copied.planned() == {"all": 1, "report": 1, "total": 2}
     path.write_text(path.read_text().replace("accuracy", "acuracy"))
-    done = edited.run("--dry-run", check=False)
+    done = copied.run("--dry-run", check=False)
     assert done.returncode
     assert "mine.csv, row 2: column `metric`: rte has no metric 'acuracy'" in done.stderr
 
