@@ -243,12 +243,14 @@ def _key(name: str) -> str:
     return re.sub(r"[^\w./\- ]", "_", name)[:KEY_LENGTH]
 
 
-def pending(jobs: Sequence[Job], entry: Mapping[str, Any]) -> list[Job]:
-    """The jobs that the ledger's entry does not know."""
-    runs = entry.get("runs", {})
+def pending(jobs: Sequence[Job], entry: Mapping[str, Any], part: str = "runs") -> list[Job]:
+    """The jobs that a part of the ledger's entry, `runs` or `models`, does not know."""
+    records = entry.get(part, {})
 
     def known(job: Job) -> bool:
-        run = runs.get(job.key)
-        return bool(run and run["run_id"] == job.run_id and run["started"] == job.started)
+        record = records.get(job.key)
+        return bool(
+            record and record["run_id"] == job.run_id and record["started"] == job.started
+        )
 
     return [job for job in jobs if not known(job)]

@@ -258,10 +258,8 @@ class Logger:
             self.client.log_batch(run, metrics=metrics)
 
     def log(self, job: Job) -> bool:
-        """Log a job as a nested run; returns whether it stands in for an earlier one."""
+        """Log a pending job as a nested run; returns whether it stands in for an earlier one."""
         old = self.entry["runs"].get(job.key)
-        if old and old["run_id"] == job.run_id and old["started"] == job.started:
-            return False
         points = job.metrics()
         live = self.entry["live"].pop(job.key, None)
         if live and live["run_id"] == job.run_id:

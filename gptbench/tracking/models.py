@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gptbench.artifacts import read_json
 from gptbench.tracking.datasets import Data, data_of
-from gptbench.tracking.jobs import Job, final_metrics
+from gptbench.tracking.jobs import Job, final_metrics, pending
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,18 +22,10 @@ TAGS = ("run_id", "scale", "stage", "folder", "model", "variant", "task", "seed"
 
 def unregistered(jobs: Sequence[Job], entry: Mapping[str, Any]) -> list[Job]:
     """The jobs whose kept weights are not registered yet."""
-    known = entry.get("models", {})
-
-    def told(job: Job) -> bool:
-        model = known.get(job.key)
-        return bool(model and model["run_id"] == job.run_id and model["started"] == job.started)
-
     return [
         job
-        for job in jobs
-        if job.stage in ("pretrain", "finetune")
-        and (job.folder / WEIGHTS).exists()
-        and not told(job)
+        for job in pending(jobs, entry, "models")
+        if job.stage in ("pretrain", "finetune") and (job.folder / WEIGHTS).exists()
     ]
 
 
