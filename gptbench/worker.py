@@ -111,7 +111,8 @@ def started(plan: Plan, warm: bool = True) -> None:
                 str(path),
                 str(os.getpid()),
                 str(listener.fileno()),
-                *follow_command(plan.root, plan.config.tracking_uri),
+                str(plan.root),
+                *([plan.config.tracking_uri] if plan.config.tracking_uri else []),
             ],
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
@@ -133,17 +134,15 @@ def finished(plan: Plan, watch: Watch, ok: bool) -> None:
     os.environ.pop(SOCKET, None)
     lock.release()
     started = time.time() - watch.elapsed
-    uri = plan.config.tracking_uri
-    command = [sys.executable, "-m", "gptbench", "track", "sync", "--best-effort", "--results"]
     models = ["--models"] if plan.config.tracking_models else []
-    words = [str(plan.root), *(["--uri", uri] if uri else []), *models]
-    subprocess.run([*command, *words], check=False)
+    sync = track("sync", plan.root, plan.config.tracking_uri)
+    subprocess.run([*sync, "--best-effort", *models], check=False)
     print("\n".join(["", *summary.lines(plan, watch, ok, started), ""]), file=sys.stderr)
 
 
-def follow_command(root: Path, uri: str | None) -> list[str]:
-    """The command that logs long jobs below `root` to MLflow while they run."""
-    command = [sys.executable, "-m", "gptbench", "track", "follow", "--results", str(root)]
+def track(action: str, root: Path, uri: str | None) -> list[str]:
+    """The command `gptbench track ACTION` for the results in `root`."""
+    command = [sys.executable, "-m", "gptbench", "track", action, "--results", str(root)]
     return [*command, *(["--uri", uri] if uri else [])]
 
 
@@ -153,8 +152,11 @@ def follow_command(root: Path, uri: str | None) -> list[str]:
 class Worker:
     """Accepts jobs until the workflow's process is gone."""
 
-    def __init__(self, path: Path, owner: int, listener: socket.socket, follow: list[str]) -> None:
-        self.path, self.owner, self.listener, self.follow = path, owner, listener, follow
+    def __init__(
+        self, path: Path, owner: int, listener: socket.socket, root: Path, uri: str | None
+    ) -> None:
+        self.path, self.owner, self.listener = path, owner, listener
+        self.root, self.uri = root, uri
         self.selector = selectors.DefaultSelector()
         self.begun: dict[int, float] = {}
         self.looked = 0.0
@@ -197,9 +199,9 @@ class Worker:
         self.looked = now
         if not any(now - begun >= live.SECONDS for begun in self.begun.values()):
             return
-        root = Path(self.follow[self.follow.index("--results") + 1])
-        if live.find(root):
-            self.follower = subprocess.Popen(self.follow, stdin=subprocess.DEVNULL)
+        if live.find(self.root):
+            command = track("follow", self.root, self.uri)
+            self.follower = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def _owner_lives(self) -> bool:
         try:
@@ -308,10 +310,11 @@ class Worker:
 
 
 def main() -> None:
-    """`python -m gptbench.worker SOCKET OWNER FD FOLLOW...`: serve until the owner is gone."""
-    path, owner, fd, *follow = sys.argv[1:]
+    """`python -m gptbench.worker SOCKET OWNER FD ROOT [URI]`: serve until the owner is gone."""
+    path, owner, fd, root, *uri = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Worker(Path(path), int(owner), socket.socket(fileno=int(fd)), follow).serve()
+    listener = socket.socket(fileno=int(fd))
+    Worker(Path(path), int(owner), listener, Path(root), uri[0] if uri else None).serve()
 
 
 if __name__ == "__main__":
