@@ -24,7 +24,6 @@ from gptbench.data.inputs import fine_tuning_inputs
 from gptbench.data.preview import SHOWN, token_name
 from gptbench.data.shown import ROWS
 from gptbench.data.tokenizer import ENCODER, Tokenizer
-from gptbench.plan import Plan
 from gptbench.report import csvfile
 from gptbench.report.architecture import Architecture, Stage, architecture, classifier
 from gptbench.report.diagram import NOTES, Diagram, diagram
@@ -92,7 +91,7 @@ def section(results: Results) -> dict[str, Any]:
         "models": models,
         "notes_x": NOTES,
         "formats": list(_formats(results)) if vocabulary.is_file() else [],
-        "asked": bool(_plan(results).attention_models()),
+        "asked": bool(results.plan.attention_models()),
         "seen": seen,
         "sentences": [_maps(seen, sentence) for sentence in seen["sentences"]] if seen else [],
     }
@@ -130,16 +129,12 @@ def _weight_rows(seen: Mapping[str, Any]) -> Iterator[list[str]]:
 
 def attention(results: Results) -> dict[str, Any] | None:
     """`attention.json` of the model that the scale looks into; None where it is not there."""
-    for model, seed in _plan(results).attention_models():
+    for model, seed in results.plan.attention_models():
         path = results.root / "attention" / model / f"seed{seed}" / "attention.json"
         if path.is_file():
             found: dict[str, Any] = read_json(path)
             return found
     return None
-
-
-def _plan(results: Results) -> Plan:
-    return Plan(results.job.config, results.job.tasks, results.job.experiments)
 
 
 # The models. ----------------------------------------------------------------------------------
@@ -148,7 +143,7 @@ def _plan(results: Results) -> Plan:
 def _models(results: Results, vocab_size: int) -> Iterator[Drawn]:
     """The models that the scale pre-trains or has: the one looked into, then by name."""
     config, used = results.job.config, {model for model, _ in results.asked.pretrained}
-    looked = [name for name, _ in _plan(results).attention_models()]
+    looked = [name for name, _ in results.plan.attention_models()]
     labelled = [task for task in results.job.tasks.values() if task.labels]
     task = next((task for task in labelled if task.name == "mnli"), labelled[0])
     for name, model in sorted(config.models.items(), key=lambda m: (m[0] not in looked, m[0])):

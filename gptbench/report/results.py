@@ -167,7 +167,7 @@ class Results:
         Nothing of those is missing. A study counts as run if a run is there of a variant that no
         other study has.
         """
-        plan, listed = Plan(self.job.config, self.job.tasks, self.job.experiments), self.missing
+        plan, listed = self.plan, self.missing
         for model, seed in plan.fewshot_models():
             self._read_seed("fewshot", model, seed, self.fewshot)
         self.missing = []
@@ -217,6 +217,11 @@ class Results:
     def folder(self, variant: str, task: str, key: Key) -> Path:
         """The folder of a fine-tuning run."""
         return self.root / "finetune" / variant / task / f"pre{key[0]}-seed{key[1]}"
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the scale asks for."""
+        return Plan(self.job.config, self.job.tasks, self.job.experiments)
 
     @cached_property
     def manifests(self) -> dict[str, dict[str, Any]]:
