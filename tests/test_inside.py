@@ -277,6 +277,7 @@ def opened(
     browser.get((root / "report" / "index.html").as_uri())
     yield browser
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    browser.get("about:blank")  # the first page after it, whose end the driver may not see
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
