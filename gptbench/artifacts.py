@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import platform
@@ -146,6 +148,25 @@ def processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def curve_columns(text: str, path: Path) -> dict[str, list[tuple[int, float]]]:
+    """A table of curves by column: (update, value), without empty cells; it stands in `path`.
+
+    Raises `UserError` where a cell is no number.
+    """
+    found: dict[str, list[tuple[int, float]]] = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        try:
+            step = int(row.pop("step"))
+            for column, cell in row.items():
+                if cell:
+                    found.setdefault(column, []).append((step, float(cell)))
+        except (KeyError, TypeError, ValueError):
+            raise UserError(
+                f"{path}: row {row} is no row of curves; delete the folder and run again"
+            ) from None
+    return found
 
 
 class Run:

@@ -5,14 +5,13 @@ A point is the mean over the runs that have one at that update, its band their l
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from gptbench.errors import UserError
+from gptbench.artifacts import curve_columns
 from gptbench.report import csvfile, style
 from gptbench.report.figures import heading, panels, short
 from gptbench.report.pictures import Picture, picture
@@ -92,21 +91,10 @@ def read(path: Path) -> dict[str, Series]:
 
     Raises `UserError` where a cell is no number.
     """
-    found: dict[str, Series] = {}
     if not path.is_file():
-        return found
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            try:
-                step = int(row.pop("step"))
-                for column, cell in row.items():
-                    if cell:
-                        found.setdefault(column, {})[step] = float(cell)
-            except (KeyError, TypeError, ValueError):
-                raise UserError(
-                    f"{path}: row {row} is no row of curves; delete the folder and run again"
-                ) from None
-    return found
+        return {}
+    columns = curve_columns(path.read_text("utf-8"), path)
+    return {column: dict(points) for column, points in columns.items()}
 
 
 def pretrain_means(results: Results) -> list[Mean]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from gptbench.artifacts import read_json
-from gptbench.errors import UserError
+from gptbench.artifacts import curve_columns, read_json
+
+P = TypeVar("P")
 
 # Where jobs leave their manifests, below results/<scale>/, and the stage that each belongs to.
 PATTERNS = (
@@ -180,21 +179,12 @@ def read_curves(path: Path) -> Iterator[tuple[str, float, int]]:
 
 def curve_cells(text: str, path: Path) -> Iterator[tuple[str, float, int]]:
     """The cells of a table of curves; `path` is where it stands."""
-    columns: dict[str, list[tuple[float, int]]] = {}
-    try:
-        for row in csv.DictReader(io.StringIO(text)):
-            step = int(float(row.pop("step")))
-            for name, cell in row.items():
-                if cell:
-                    columns.setdefault(name, []).append((float(cell), step))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a table of numbers by `step` ({error!r:.80})") from None
-    for name, points in columns.items():
-        for value, step in thin(points, POINTS_A_CURVE):
+    for name, points in curve_columns(text, path).items():
+        for step, value in thin(points, POINTS_A_CURVE):
             yield name, value, step
 
 
-def thin(points: Sequence[tuple[float, int]], most: int) -> Sequence[tuple[float, int]]:
+def thin(points: Sequence[P], most: int) -> Sequence[P]:
     """At most `most` points, evenly chosen; the first and the last are among them."""
     if len(points) <= most:
         return points
@@ -249,8 +239,6 @@ def pending(jobs: Sequence[Job], entry: Mapping[str, Any], part: str = "runs") -
 
     def known(job: Job) -> bool:
         record = records.get(job.key)
-        return bool(
-            record and record["run_id"] == job.run_id and record["started"] == job.started
-        )
+        return bool(record and record["run_id"] == job.run_id and record["started"] == job.started)
 
     return [job for job in jobs if not known(job)]
