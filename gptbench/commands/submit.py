@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gptbench.commands.common import CONFIG, Arguments
+from gptbench.commands.common import CONFIG, STAGE_PATHS, Arguments
 from gptbench.errors import FaultsFound, UserError
 
 
@@ -23,7 +23,7 @@ def add_submit(parser: argparse.ArgumentParser) -> None:
             type=Path,
             required=True,
             metavar="DIR",
-            help="a scale's results, results/<scale>",
+            help=STAGE_PATHS["results"],
         )
         action.add_argument(
             "--data", type=Path, required=True, metavar="DIR", help="folder with the test files"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gptbench.commands.common import Arguments, results_root_argument
+from gptbench.commands.common import STAGE_PATHS, Arguments, results_root_argument
 
 
 def store(parser: argparse.ArgumentParser) -> None:
     """What is logged, and where to."""
-    words = "a scale's results, results/<scale>"
-    parser.add_argument("--results", type=Path, required=True, metavar="DIR", help=words)
-    words = "a tracking server or database; default: results/mlflow.db"
-    parser.add_argument("--uri", metavar="URI", help=words)
+    parser.add_argument(
+        "--results", type=Path, required=True, metavar="DIR", help=STAGE_PATHS["results"]
+    )
+    parser.add_argument(
+        "--uri", metavar="URI", help="a tracking server or database; default: results/mlflow.db"
+    )
 
 
 def add_track(parser: argparse.ArgumentParser) -> None:
