@@ -7,7 +7,6 @@ import logging
 import os
 import pty
 import re
-import shutil
 import struct
 import sys
 import termios
