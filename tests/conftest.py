@@ -144,7 +144,8 @@ def copied(finished_project: Project, tmp_path: Path) -> Project:
     """A copy of the finished project, times kept, to edit and to run again."""
     project = object.__new__(Project)
     project.folder = tmp_path / "copy"
-    project.config, project.files = dict(finished_project.config), list(finished_project.files)
+    project.config = deepcopy(finished_project.config)  # tests change it at any depth
+    project.files = list(finished_project.files)
     shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
     return project
 
